@@ -1,0 +1,28 @@
+/* _convert.h: Python values and NumPy arrays to the core's values, and back */
+#ifndef BERTC_CONVERT_H
+#define BERTC_CONVERT_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "bertc.h"
+
+/* Functions that return int or an object follow CPython: -1 or NULL with an exception set. */
+
+int bt_convert_init(void); /* loads NumPy's C API: call it first */
+
+/* A str of text that may come from a file, so that bytes other than UTF-8 become escapes. */
+PyObject *bt_convert_text(const char *text);
+
+/* Reads None, bool, int, float, str, C-contiguous arrays, tuples, lists and dicts. `value` is zeroed before, borrows from
+ * `object`, and is cleared after, also on failure. */
+int bt_convert_argument(struct bertc_value *value, PyObject *object);
+void bt_convert_clear(struct bertc_value *value);
+
+/* The result as Python sees it, with new arrays not filled yet: outputs[slot] is where each one's data belongs. */
+PyObject *bt_convert_result(const struct bertc_value *value, void **outputs);
+
+/* A read-only view of a weight that keeps `owner` alive; bfloat16 shows as its bits, uint16. */
+PyObject *bt_convert_weight(const struct bt_tensor *tensor, PyObject *owner);
+
+#endif

@@ -1,0 +1,426 @@
+/* _core.c: the Python module over csrc/bertc.h: loads models, runs them, raises their errors */
+#include "_convert.h"
+
+struct module_state {
+    PyObject *error;
+    PyObject *format_error;
+    PyObject *unsupported_error;
+    PyObject *input_error;
+    PyTypeObject *model_type;
+};
+
+/* One loaded model. `source` is the caller's memory that it reads from, held as a buffer export so that it cannot move. */
+struct model_object {
+    PyObject_HEAD
+    struct bertc_model *model;
+    Py_buffer source;
+};
+
+/* ---- errors ---- */
+
+static PyObject *raise_error(const struct module_state *state, const struct bertc_error *err)
+{
+    PyObject *const types[] = {
+        [BERTC_OK] = state->error,
+        [BERTC_MEMORY] = PyExc_MemoryError,
+        [BERTC_IO] = PyExc_OSError,
+        [BERTC_FORMAT] = state->format_error,
+        [BERTC_UNSUPPORTED] = state->unsupported_error,
+        [BERTC_INPUT] = state->input_error,
+    };
+    PyObject *type = types[err->status];
+    PyObject *text = bt_convert_text(err->text);
+    /* OSError chooses its subclass, such as FileNotFoundError, by the errno. */
+    PyObject *args = text && err->status == BERTC_IO ? Py_BuildValue("(iO)", err->code, text) : Py_XNewRef(text);
+    if (args) {
+        PyErr_SetObject(type, args);
+    }
+    Py_XDECREF(args);
+    Py_XDECREF(text);
+    return NULL;
+}
+
+/* ---- the Model type ---- */
+
+static struct module_state *state_of(PyObject *self)
+{
+    return PyType_GetModuleState(Py_TYPE(self));
+}
+
+static struct bertc_model *model_of(PyObject *self)
+{
+    return ((struct model_object *)self)->model;
+}
+
+static void model_dealloc(PyObject *self)
+{
+    struct model_object *object = (struct model_object *)self;
+    PyTypeObject *type = Py_TYPE(self);
+    bertc_model_free(object->model);
+    PyBuffer_Release(&object->source);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyObject *model_format(PyObject *self, void *Py_UNUSED(closure))
+{
+    return bt_convert_text(bertc_model_format(model_of(self)));
+}
+
+static PyObject *model_producer(PyObject *self, void *Py_UNUSED(closure))
+{
+    return bt_convert_text(bertc_model_producer(model_of(self)));
+}
+
+static PyObject *model_params(PyObject *self, PyObject *Py_UNUSED(unused))
+{
+    size_t count;
+    const struct bertc_param *params = bertc_model_params(model_of(self), &count);
+    PyObject *list = PyList_New((Py_ssize_t)count);
+    for (size_t i = 0; list && i < count; i++) {
+        PyObject *item = Py_BuildValue("(NNN)", bt_convert_text(params[i].name), bt_convert_text(params[i].type),
+                                       PyBool_FromLong(params[i].required));
+        if (item) {
+            PyList_SET_ITEM(list, (Py_ssize_t)i, item);
+        } else {
+            Py_CLEAR(list);
+        }
+    }
+    return list;
+}
+
+static PyObject *model_weights(PyObject *self, PyObject *Py_UNUSED(unused))
+{
+    size_t count;
+    const struct bertc_weight *weights = bertc_model_weights(model_of(self), &count);
+    PyObject *list = PyList_New((Py_ssize_t)count);
+    for (size_t i = 0; list && i < count; i++) {
+        const struct bt_tensor *tensor = &weights[i].tensor;
+        PyObject *item = Py_BuildValue("(NNsN)", bt_convert_text(weights[i].name), bt_convert_weight(tensor, self),
+                                       bt_dtype_name(tensor->dtype), PyBool_FromLong(weights[i].is_parameter));
+        if (item) {
+            PyList_SET_ITEM(list, (Py_ssize_t)i, item);
+        } else {
+            Py_CLEAR(list);
+        }
+    }
+    return list;
+}
+
+static PyObject *model_graph(PyObject *self, PyObject *Py_UNUSED(unused))
+{
+    struct bertc_error err;
+    enum bertc_status status;
+    char *text = NULL;
+    Py_BEGIN_ALLOW_THREADS
+    status = bertc_model_graph(model_of(self), &text, &err);
+    Py_END_ALLOW_THREADS
+    if (status != BERTC_OK) {
+        return raise_error(state_of(self), &err);
+    }
+    PyObject *result = bt_convert_text(text);
+    bertc_free(text);
+    return result;
+}
+
+static PyObject *model_signature(PyObject *self, PyObject *Py_UNUSED(unused))
+{
+    struct bertc_error err;
+    enum bertc_status status;
+    char *inputs = NULL, *outputs = NULL;
+    Py_BEGIN_ALLOW_THREADS
+    status = bertc_model_signature(model_of(self), &inputs, &outputs, &err);
+    Py_END_ALLOW_THREADS
+    if (status != BERTC_OK) {
+        return raise_error(state_of(self), &err);
+    }
+    PyObject *result = Py_BuildValue("(NN)", bt_convert_text(inputs), bt_convert_text(outputs));
+    bertc_free(inputs);
+    bertc_free(outputs);
+    return result;
+}
+
+static PyObject *run_bound(PyObject *self, const struct bertc_value *values, const bool *given, size_t count)
+{
+    struct bertc_model *model = model_of(self);
+    struct bertc_call *call = NULL;
+    struct bertc_error err;
+    enum bertc_status status;
+    Py_BEGIN_ALLOW_THREADS
+    status = bertc_call_new(model, values, given, count, &call, &err);
+    Py_END_ALLOW_THREADS
+    if (status != BERTC_OK) {
+        return raise_error(state_of(self), &err);
+    }
+
+    size_t slots;
+    const struct bertc_value *structure = bertc_call_result(call, &slots);
+    void **outputs = PyMem_Calloc(slots ? slots : 1, sizeof *outputs);
+    PyObject *result = outputs ? bt_convert_result(structure, outputs) : PyErr_NoMemory();
+    if (result) {
+        Py_BEGIN_ALLOW_THREADS
+        status = bertc_call_run(call, outputs, &err);
+        Py_END_ALLOW_THREADS
+        if (status != BERTC_OK) {
+            Py_CLEAR(result);
+            raise_error(state_of(self), &err);
+        }
+    }
+    PyMem_Free(outputs);
+    bertc_call_free(call);
+    return result;
+}
+
+static PyObject *model_run(PyObject *self, PyObject *args)
+{
+    if (!PyTuple_Check(args)) {
+        PyErr_SetString(PyExc_TypeError, "run() takes a tuple");
+        return NULL;
+    }
+    Py_ssize_t count = PyTuple_GET_SIZE(args);
+    struct bertc_value *values = PyMem_Calloc(count ? (size_t)count : 1, sizeof *values);
+    bool *given = PyMem_Calloc(count ? (size_t)count : 1, sizeof *given);
+    PyObject *result = NULL;
+    if (!values || !given) {
+        PyErr_NoMemory();
+        goto done;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *object = PyTuple_GET_ITEM(args, i);
+        given[i] = object != Py_Ellipsis;
+        if (given[i] && bt_convert_argument(&values[i], object) < 0) {
+            goto done;
+        }
+    }
+    result = run_bound(self, values, given, (size_t)count);
+done:
+    for (Py_ssize_t i = 0; values && i < count; i++) {
+        bt_convert_clear(&values[i]);
+    }
+    PyMem_Free(values);
+    PyMem_Free(given);
+    return result;
+}
+
+static PyMethodDef model_methods[] = {
+    {"params", model_params, METH_NOARGS, "forward's parameters: (name, type, required)"},
+    {"weights", model_weights, METH_NOARGS, "(name, read-only array, dtype name, is_parameter)"},
+    {"graph", model_graph, METH_NOARGS, "The graph as text"},
+    {"signature", model_signature, METH_NOARGS, "Inputs and outputs as text"},
+    {"run", model_run, METH_O,
+     "Runs on a tuple with one plain value a parameter, ... for the default.\n\n"
+     "The tuple and all it holds must not change before run() returns."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef model_getset[] = {
+    {"format", model_format, NULL, "What kind of file it came from", NULL},
+    {"producer", model_producer, NULL, "The program that wrote the file, '' when unknown", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot model_slots[] = {
+    {Py_tp_dealloc, model_dealloc},
+    {Py_tp_methods, model_methods},
+    {Py_tp_getset, model_getset},
+    {Py_tp_doc, "A loaded model; made by load_file and load_memory"},
+    {0, NULL},
+};
+
+static PyType_Spec model_spec = {
+    .name = "bertc._core.Model",
+    .basicsize = sizeof(struct model_object),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = model_slots,
+};
+
+/* ---- module functions ---- */
+
+static struct model_object *model_new(PyObject *module)
+{
+    PyTypeObject *type = ((struct module_state *)PyModule_GetState(module))->model_type;
+    return (struct model_object *)type->tp_alloc(type, 0); /* zeroed: no model, no buffer */
+}
+
+static PyObject *load_file(PyObject *module, PyObject *args)
+{
+    PyObject *path = NULL;
+    int threads;
+    if (!PyArg_ParseTuple(args, "O&i", PyUnicode_FSConverter, &path, &threads)) {
+        return NULL;
+    }
+    struct model_object *self = model_new(module);
+    if (self) {
+        struct bertc_error err;
+        enum bertc_status status;
+        Py_BEGIN_ALLOW_THREADS
+        status = bertc_model_load(PyBytes_AS_STRING(path), threads, &self->model, &err);
+        Py_END_ALLOW_THREADS
+        if (status != BERTC_OK) {
+            Py_CLEAR(self);
+            raise_error(PyModule_GetState(module), &err);
+        }
+    }
+    Py_DECREF(path);
+    return (PyObject *)self;
+}
+
+static PyObject *load_memory(PyObject *module, PyObject *args)
+{
+    PyObject *source;
+    const char *name;
+    int threads;
+    if (!PyArg_ParseTuple(args, "Osi", &source, &name, &threads)) {
+        return NULL;
+    }
+    struct model_object *self = model_new(module);
+    if (!self) {
+        return NULL;
+    }
+    if (PyObject_GetBuffer(source, &self->source, PyBUF_SIMPLE) < 0) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    struct bertc_error err;
+    enum bertc_status status;
+    Py_BEGIN_ALLOW_THREADS
+    status = bertc_model_load_memory(self->source.buf, (size_t)self->source.len, name, NULL, NULL, threads,
+                                     &self->model, &err);
+    Py_END_ALLOW_THREADS
+    if (status != BERTC_OK) {
+        Py_CLEAR(self);
+        raise_error(PyModule_GetState(module), &err);
+    }
+    return (PyObject *)self;
+}
+
+static PyObject *set_threads(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    int count;
+    if (!PyArg_ParseTuple(args, "i", &count)) {
+        return NULL;
+    }
+    bertc_set_threads(count);
+    Py_RETURN_NONE;
+}
+
+static PyObject *threads(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
+{
+    return PyLong_FromLong(bertc_threads());
+}
+
+static PyObject *set_gemm_library(PyObject *Py_UNUSED(module), PyObject *object)
+{
+    PyObject *path;
+    if (!PyUnicode_FSConverter(object, &path)) {
+        return NULL;
+    }
+    bertc_set_gemm_library(PyBytes_AS_STRING(path));
+    Py_DECREF(path);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef module_methods[] = {
+    {"load_file", load_file, METH_VARARGS, "load_file(path, threads) -> Model"},
+    {"load_memory", load_memory, METH_VARARGS,
+     "load_memory(buffer, name, threads) -> Model that reads from the buffer"},
+    {"set_threads", set_threads, METH_VARARGS, "Threads of models that name none; 0 = the default"},
+    {"threads", threads, METH_NOARGS, "Threads of models that name none"},
+    {"set_gemm_library", set_gemm_library, METH_O, "The OpenBLAS to try first"},
+    {NULL, NULL, 0, NULL},
+};
+
+/* A new exception class, also as a module attribute; `bases` is a class or a tuple of classes. */
+static PyObject *add_exception(PyObject *module, const char *name, const char *doc, PyObject *bases)
+{
+    PyObject *type = PyErr_NewExceptionWithDoc(name, doc, bases, NULL);
+    if (type && PyModule_AddObjectRef(module, strrchr(name, '.') + 1, type) < 0) {
+        Py_CLEAR(type);
+    }
+    return type;
+}
+
+static PyObject *add_value_error(PyObject *module, const char *name, const char *doc, PyObject *error)
+{
+    PyObject *bases = PyTuple_Pack(2, error, PyExc_ValueError);
+    PyObject *type = bases ? add_exception(module, name, doc, bases) : NULL;
+    Py_XDECREF(bases);
+    return type;
+}
+
+static int module_exec(PyObject *module)
+{
+    if (bt_convert_init() < 0) {
+        return -1;
+    }
+    struct module_state *state = PyModule_GetState(module);
+    state->error = add_exception(module, "bertc.Error", "Base class of bertc's errors.", PyExc_Exception);
+    if (!state->error) {
+        return -1;
+    }
+    state->format_error =
+        add_value_error(module, "bertc.FormatError", "The file is damaged, or not a model file.", state->error);
+    state->input_error =
+        add_value_error(module, "bertc.InputError", "The arguments do not fit the model.", state->error);
+    state->unsupported_error =
+        add_exception(module, "bertc.UnsupportedError", "A valid request that bertc cannot serve.", state->error);
+    state->model_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &model_spec, NULL);
+    if (!state->format_error || !state->input_error || !state->unsupported_error || !state->model_type) {
+        return -1;
+    }
+    return PyModule_AddType(module, state->model_type);
+}
+
+static int module_traverse(PyObject *module, visitproc visit, void *arg)
+{
+    struct module_state *state = PyModule_GetState(module);
+    Py_VISIT(state->error);
+    Py_VISIT(state->format_error);
+    Py_VISIT(state->unsupported_error);
+    Py_VISIT(state->input_error);
+    Py_VISIT(state->model_type);
+    return 0;
+}
+
+static int module_clear(PyObject *module)
+{
+    struct module_state *state = PyModule_GetState(module);
+    Py_CLEAR(state->error);
+    Py_CLEAR(state->format_error);
+    Py_CLEAR(state->unsupported_error);
+    Py_CLEAR(state->input_error);
+    Py_CLEAR(state->model_type);
+    return 0;
+}
+
+static void module_free(void *module)
+{
+    module_clear(module);
+}
+
+static PyModuleDef_Slot module_slots[] = {
+    {Py_mod_exec, module_exec},
+#ifdef Py_mod_gil
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#endif
+    {0, NULL},
+};
+
+static struct PyModuleDef module_def = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "bertc._core",
+    .m_doc = "The compiled core of bertc.",
+    .m_size = sizeof(struct module_state),
+    .m_methods = module_methods,
+    .m_slots = module_slots,
+    .m_traverse = module_traverse,
+    .m_clear = module_clear,
+    .m_free = module_free,
+};
+
+PyMODINIT_FUNC PyInit__core(void);
+
+PyMODINIT_FUNC PyInit__core(void)
+{
+    return PyModuleDef_Init(&module_def);
+}

@@ -1,0 +1,185 @@
+"""Model: what bertc.load returns, shaped after torch.jit's ScriptModule."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bertc import _core, arguments, runtime
+from bertc._core import UnsupportedError
+
+
+class Input(NamedTuple):
+    """One argument of a model."""
+
+    name: str
+    type: str  # "int64[b, s]" once known, else TorchScript's "Tensor", "Dict[str, Tensor]"
+    required: bool
+
+
+class Text(str):
+    """A text that an interactive session shows with its line breaks."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+class Model:
+    """A loaded model. It never changes, so threads may share it; calls run without the GIL.
+
+    ``model(*args, **kwargs)`` takes the traced ``forward``'s arguments, by position or name: NumPy arrays, nested lists
+    of ints, torch tensors, and dicts or lists of them where the trace took such. It returns NumPy arrays in the structure
+    that the traced model returned; they belong to the caller.
+    """
+
+    __slots__ = ("__weakref__", "_core", "_name", "_params")
+
+    training = False
+
+    def __init__(self, core: _core.Model, name: str) -> None:
+        self._core = core
+        self._name = name
+        self._params = [arguments.Parameter(*param) for param in core.params()]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._core.run(arguments.bind(self._params, args, kwargs))
+
+    forward = __call__
+
+    @property
+    def inputs(self) -> list[Input]:
+        """The arguments, in order."""
+        types = _leaf_types(self._core.signature()[0])
+        return [Input(name, types.get(name, type), required) for name, type, required in self._params]
+
+    @property
+    def outputs(self) -> Text:
+        """The result's structure, dtypes and dimensions: "(float32[b, s, 384], float32[b, 384])"."""
+        return Text(self._core.signature()[1])
+
+    @property
+    def graph(self) -> Text:
+        """The recognised graph as text, of the latest kind of call, else of the traced example."""
+        return Text(self._core.graph())
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Parameters and buffers by dotted name, as read-only views of the file.
+
+        Only bfloat16, which NumPy lacks, is a converted copy in float32. Quantised weights show their stored integers.
+        """
+        return {name: _weight(array, dtype) for name, array, dtype, _ in self._core.weights()}
+
+    def named_parameters(self) -> Iterator[tuple[str, np.ndarray]]:
+        """(name, array) of each parameter; see state_dict."""
+        for name, array, dtype, is_parameter in self._core.weights():
+            if is_parameter:
+                yield name, _weight(array, dtype)
+
+    def parameters(self) -> Iterator[np.ndarray]:
+        """The array of each parameter; see state_dict."""
+        for _, array in self.named_parameters():
+            yield array
+
+    def eval(self) -> Model:
+        """Returns the model: it is always in evaluation mode."""
+        return self
+
+    def train(self, mode: bool = True) -> Model:
+        """Returns the model for ``train(False)``; bertc does not train."""
+        if mode:
+            raise UnsupportedError("bertc only runs models; train with PyTorch, then trace the result")
+        return self
+
+    def to(self, device: Any) -> Model:
+        """Returns the model for "cpu", the only device."""
+        if str(device) not in ("cpu", "cpu:0"):
+            raise UnsupportedError(f"bertc runs on the CPU only and in the dtypes of the file; cannot move to {device}")
+        return self
+
+    def cpu(self) -> Model:
+        """Returns the model."""
+        return self
+
+    def __copy__(self) -> Model:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Model:
+        return self
+
+    def __reduce__(self) -> Any:
+        raise UnsupportedError("a bertc.Model cannot be pickled; send its path or bytes and load it there")
+
+    def __repr__(self) -> str:
+        weights = self._core.weights()
+        total = sum(array.size for _, array, _, is_parameter in weights if is_parameter)
+        what = ", ".join(filter(None, [self._core.format, self._core.producer]))
+        names = ", ".join(param.name for param in self._params)
+        return (
+            f"<bertc.Model {self._name!r}: {what}, forward({names}), "
+            f"{len(weights)} weights, {_count(total)} parameters>"
+        )
+
+
+def load(source: Any, threads: int | None = None) -> Model:
+    """Loads a model file, or a Hugging Face directory.
+
+    ``source`` is a path, a binary file object (read from its position), or bytes, memoryview, mmap and the like. Read-only
+    memory is used in place and kept alive; writable memory is copied. ``threads`` limits this model's calls; None is the
+    process's default (set_num_threads). PyTorch is not needed, and no code from the file is run.
+    """
+    count = runtime.check_threads(threads)
+    runtime.find_openblas()
+    if isinstance(source, (str, os.PathLike)):
+        path = os.fspath(source)
+        return Model(_core.load_file(path, count), os.path.basename(os.path.abspath(os.fsdecode(path))))
+    name = f"<{type(source).__name__}>"
+    if hasattr(source, "read") and not _is_buffer(source):
+        name = str(getattr(source, "name", name))
+        source = source.read()
+        if isinstance(source, str):
+            raise TypeError(f"{name} is open as text; open it in binary mode: open(path, 'rb')")
+    try:
+        memory = memoryview(source)
+    except TypeError:
+        raise TypeError(f"load() takes a path, bytes or a binary file, not {type(source).__name__}") from None
+    return Model(_core.load_memory(memory if memory.readonly else bytes(memory), name, count), name)
+
+
+def _is_buffer(source: Any) -> bool:
+    try:
+        memoryview(source).release()
+    except TypeError:
+        return False
+    return True
+
+
+def _weight(array: np.ndarray, dtype: str) -> np.ndarray:
+    if dtype == "bfloat16":
+        array = (array.astype(np.uint32) << 16).view(np.float32)
+        array.flags.writeable = False
+    return array
+
+
+def _leaf_types(text: str) -> dict[str, str]:
+    """{"ids": "int64[b, s]", "mask": "bool[b]"} of "ids: int64[b, s], mask: bool[b]"."""
+    types = {}
+    depth = start = 0
+    for i, c in enumerate(text + ","):
+        depth += (c == "[") - (c == "]")
+        if c == "," and depth == 0:
+            name, _, type = text[start:i].strip().partition(": ")
+            types[name] = type
+            start = i + 1
+    return types
+
+
+def _count(number: int) -> str:
+    for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if number >= size:
+            return f"{number / size:.1f} {unit}"
+    return str(number)

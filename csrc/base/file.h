@@ -1,0 +1,29 @@
+/* file.h: bytes with a known end: a mapped file, or memory that the caller lends */
+#ifndef BT_BASE_FILE_H
+#define BT_BASE_FILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+struct bt_span {
+    const uint8_t *data;
+    size_t size;
+};
+
+struct bt_file; /* reference-counted (atomic): several models may share one mapping */
+
+/* Maps a regular file read-only. A directory, a missing or unreadable file is BERTC_IO with errno; an empty file maps to
+ * an empty span. */
+enum bertc_status bt_file_map(const char *path, struct bt_file **out, struct bertc_error *err);
+
+/* Wraps memory that must stay valid until `release(owner)` is called (release may be NULL). */
+enum bertc_status bt_file_wrap(const void *data, size_t size, void (*release)(void *owner), void *owner,
+                               struct bt_file **out, struct bertc_error *err);
+
+struct bt_span bt_file_bytes(const struct bt_file *file);
+struct bt_file *bt_file_ref(struct bt_file *file); /* returns file */
+void bt_file_unref(struct bt_file *file);          /* NULL is fine */
+
+#endif

@@ -1,0 +1,214 @@
+/* thread.c: one pool of sleeping workers for the process */
+#include "base/thread.h"
+
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "base/cpu.h"
+
+enum { MAX_WORKERS = 255, RANGES_PER_THREAD = 4 };
+
+/* A loop in progress, on its caller's stack. All but `next` is guarded by the pool's lock or set before sharing. */
+struct job {
+    bt_parallel_fn *fn;
+    void *context;
+    int64_t count;
+    int64_t range;
+    _Atomic int64_t next;
+    int open;   /* workers reserved that have not come yet */
+    int active; /* workers inside */
+    pthread_cond_t done;
+    struct job *link;
+};
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    struct job *jobs; /* with open > 0 */
+    int workers;
+    int idle; /* workers neither inside a job nor reserved for one */
+} pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
+
+static void run_ranges(struct job *job)
+{
+    for (;;) {
+        int64_t begin = atomic_fetch_add_explicit(&job->next, job->range, memory_order_relaxed);
+        if (begin >= job->count) {
+            return;
+        }
+        int64_t end = job->count - begin > job->range ? begin + job->range : job->count;
+        job->fn(job->context, begin, end);
+    }
+}
+
+static void unlink_job(struct job *job)
+{
+    struct job **at = &pool.jobs;
+    while (*at != job) {
+        at = &(*at)->link;
+    }
+    *at = job->link;
+}
+
+static void *worker_main(void *unused)
+{
+    (void)unused;
+    pthread_mutex_lock(&pool.lock);
+    for (;;) {
+        while (!pool.jobs) {
+            pthread_cond_wait(&pool.wake, &pool.lock);
+        }
+        struct job *job = pool.jobs;
+        job->active++;
+        if (--job->open == 0) {
+            unlink_job(job);
+        }
+        pthread_mutex_unlock(&pool.lock);
+        run_ranges(job);
+        pthread_mutex_lock(&pool.lock);
+        pool.idle++;
+        if (--job->active == 0) {
+            pthread_cond_signal(&job->done);
+        }
+    }
+    return NULL;
+}
+
+/* The lock is held across fork, so that the child copies a consistent pool; its threads do not exist there. */
+static void before_fork(void)
+{
+    pthread_mutex_lock(&pool.lock);
+}
+
+static void after_fork_in_parent(void)
+{
+    pthread_mutex_unlock(&pool.lock);
+}
+
+static void after_fork_in_child(void)
+{
+    pthread_mutex_init(&pool.lock, NULL);
+    pthread_cond_init(&pool.wake, NULL);
+    pool.jobs = NULL;
+    pool.workers = 0;
+    pool.idle = 0;
+}
+
+static void register_fork_handlers(void)
+{
+    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
+/* Starts workers until there are `wanted`; fewer when the system refuses. The lock is held. */
+static void grow_pool(int wanted)
+{
+    pthread_attr_t attr;
+    if (pool.workers >= wanted || pthread_attr_init(&attr) != 0) {
+        return;
+    }
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    sigset_t all, old; /* workers inherit the mask: signals are for the host program's own threads */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    pthread_t thread;
+    while (pool.workers < wanted && pthread_create(&thread, &attr, worker_main, NULL) == 0) {
+        pool.workers++;
+        pool.idle++;
+    }
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    pthread_attr_destroy(&attr);
+}
+
+/* Reserves up to `wanted` idle workers for the job and wakes them. Returns how many. */
+static int open_job(struct job *job, int wanted)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, register_fork_handlers);
+    pthread_mutex_lock(&pool.lock);
+    grow_pool(wanted);
+    int reserved = pool.idle < wanted ? pool.idle : wanted;
+    if (reserved > 0) {
+        pool.idle -= reserved;
+        job->open = reserved;
+        job->link = pool.jobs;
+        pool.jobs = job;
+    }
+    for (int i = 0; i < reserved; i++) {
+        pthread_cond_signal(&pool.wake);
+    }
+    pthread_mutex_unlock(&pool.lock);
+    return reserved;
+}
+
+/* Sends away the workers that have not come yet and waits for the others. */
+static void close_job(struct job *job)
+{
+    pthread_mutex_lock(&pool.lock);
+    if (job->open > 0) {
+        unlink_job(job);
+        pool.idle += job->open;
+    }
+    while (job->active > 0) {
+        pthread_cond_wait(&job->done, &pool.lock);
+    }
+    pthread_mutex_unlock(&pool.lock);
+}
+
+static int64_t divide_up(int64_t a, int64_t b)
+{
+    return a / b + (a % b != 0);
+}
+
+void bt_parallel_for(int threads, int64_t count, int64_t grain, bt_parallel_fn *fn, void *context)
+{
+    if (count <= 0) {
+        return;
+    }
+    int64_t ranges = divide_up(count, grain > 1 ? grain : 1);
+    int64_t helpers = (threads < ranges ? threads : ranges) - 1;
+    if (helpers <= 0) {
+        fn(context, 0, count);
+        return;
+    }
+    helpers = helpers < MAX_WORKERS ? helpers : MAX_WORKERS;
+    int64_t even = divide_up(count, (helpers + 1) * RANGES_PER_THREAD);
+    struct job job = {.fn = fn, .context = context, .count = count, .range = even > grain ? even : grain};
+    pthread_cond_init(&job.done, NULL);
+    if (open_job(&job, (int)helpers) == 0) {
+        fn(context, 0, count);
+    } else {
+        run_ranges(&job);
+        close_job(&job);
+    }
+    pthread_cond_destroy(&job.done);
+}
+
+static _Atomic int chosen_threads;
+static pthread_once_t default_once = PTHREAD_ONCE_INIT;
+static int default_threads;
+
+static void default_init(void)
+{
+    const char *text = getenv("BERTC_NUM_THREADS");
+    long number = text ? strtol(text, NULL, 10) : 0;
+    default_threads = number > 0 && number <= INT_MAX ? (int)number : bt_cpu_count();
+}
+
+int bt_threads(void)
+{
+    int threads = atomic_load(&chosen_threads);
+    if (threads > 0) {
+        return threads;
+    }
+    pthread_once(&default_once, default_init);
+    return default_threads;
+}
+
+void bt_set_threads(int threads)
+{
+    atomic_store(&chosen_threads, threads > 0 ? threads : 0);
+}

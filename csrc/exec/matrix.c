@@ -1,0 +1,134 @@
+/* matrix.c: matrix operands in the layouts a GEMM takes, and products split over threads */
+#include "exec/matrix.h"
+
+#include <string.h>
+
+#include "base/thread.h"
+#include "exec/grain.h"
+#include "exec/move.h"
+
+enum {
+    ROW_UNIT = 32,       /* multiples of a microkernel's tile, so that a split moves no tile boundary */
+    COL_UNIT = 64,
+};
+
+int64_t bt_matrix_ld(int64_t rows, int64_t cols, int64_t row_stride, int64_t col_stride)
+{
+    if (cols > 1 && col_stride != 1)
+        return 0;
+    if (rows <= 1)
+        return cols > 0 ? cols : 1;
+    return row_stride >= cols ? row_stride : 0;
+}
+
+bool bt_matrix_b_layout(int64_t k, int64_t n, int64_t k_stride, int64_t n_stride, bool *trans, int64_t *ld)
+{
+    *trans = false;
+    *ld = bt_matrix_ld(k, n, k_stride, n_stride);
+    if (*ld == 0) {
+        *trans = true;
+        *ld = bt_matrix_ld(n, k, n_stride, k_stride);
+    }
+    return *ld > 0;
+}
+
+void bt_packed_plan(struct bt_packed *p, const struct bt_ref *ref, bool copy, int inner, struct bt_cuts *cuts)
+{
+    *p = (struct bt_packed){.ref = ref, .copied = copy};
+    memcpy(p->strides, ref->strides, sizeof p->strides);
+    if (!copy)
+        return;
+    int64_t items = 1;
+    for (int d = ref->rank - 1; d >= 0; d--) {
+        if (d < ref->rank - inner && ref->strides[d] == 0) {
+            p->strides[d] = 0;
+            continue;
+        }
+        p->strides[d] = items;
+        if (!bt_mul_i64(items, ref->dims[d], &items))
+            items = INT64_MAX;
+    }
+    p->copy = bt_cut(cuts, items, (int64_t)bt_dtype_size(ref->dtype));
+}
+
+const void *bt_packed_load(const struct bt_packed *p, const struct bt_run *run)
+{
+    void *data = bt_ref_data(run, p->ref);
+    if (!p->copied)
+        return data;
+    int64_t dims[BT_MAX_RANK];
+    for (int d = 0; d < p->ref->rank; d++)
+        dims[d] = p->strides[d] == 0 && p->ref->dims[d] > 0 ? 1 : p->ref->dims[d];
+    bt_move_items(run->threads, bt_dtype_size(p->ref->dtype), p->ref->rank, dims,
+                  (struct bt_side){p->copy, p->strides}, (struct bt_side){data, p->ref->strides});
+    return p->copy;
+}
+
+void bt_product_one(const struct bt_product *p)
+{
+    if (p->m == 0 || p->n == 0)
+        return;
+    if (p->bias) {
+        for (int64_t i = 0; i < p->m; i++)
+            memcpy(p->c + i * p->ldc, p->bias, (size_t)p->n * sizeof *p->bias);
+    }
+    bt_gemm_f32(p->trans_b, p->m, p->n, p->k, p->a, p->lda, p->b, p->ldb, p->bias ? 1.0f : 0.0f, p->c, p->ldc);
+}
+
+static void product_rows(void *context, int64_t begin, int64_t end)
+{
+    struct bt_product p = *(const struct bt_product *)context;
+    int64_t first = begin * ROW_UNIT, last = end * ROW_UNIT;
+    p.a += first * p.lda;
+    p.c += first * p.ldc;
+    p.m = (last < p.m ? last : p.m) - first;
+    bt_product_one(&p);
+}
+
+static void product_cols(void *context, int64_t begin, int64_t end)
+{
+    struct bt_product p = *(const struct bt_product *)context;
+    int64_t first = begin * COL_UNIT, last = end * COL_UNIT;
+    p.b += first * (p.trans_b ? p.ldb : 1);
+    p.c += first;
+    p.bias = p.bias ? p.bias + first : NULL;
+    p.n = (last < p.n ? last : p.n) - first;
+    bt_product_one(&p);
+}
+
+/* One piece a thread: every piece packs the other operand anew. */
+static void split(int threads, int64_t count, int64_t unit, int64_t cost, bt_parallel_fn *fn, struct bt_product *p)
+{
+    int64_t units = (count + unit - 1) / unit, grain = bt_grain(cost * unit);
+    int64_t share = threads > 1 ? (units + threads - 1) / threads : units;
+    bt_parallel_for(threads, units, share > grain ? share : grain, fn, p);
+}
+
+void bt_product_run(int threads, const struct bt_product *p)
+{
+    struct bt_product shared = *p;
+    if (p->m >= p->n)
+        split(threads, p->m, ROW_UNIT, p->n * p->k, product_rows, &shared);
+    else
+        split(threads, p->n, COL_UNIT, p->m * p->k, product_cols, &shared);
+}
+
+static void product_rows_f64(void *context, int64_t begin, int64_t end)
+{
+    const struct bt_product_f64 *p = context;
+    for (int64_t i = begin; i < end; i++) {
+        for (int64_t j = 0; j < p->n; j++) {
+            const double *a = p->a + i * p->a_row, *b = p->b + j * p->b_col;
+            double sum = p->bias ? p->bias[j] : 0.0;
+            for (int64_t l = 0; l < p->k; l++)
+                sum += a[l * p->a_col] * b[l * p->b_row];
+            p->c[i * p->ldc + j] = sum;
+        }
+    }
+}
+
+void bt_product_run_f64(int threads, const struct bt_product_f64 *p)
+{
+    struct bt_product_f64 shared = *p;
+    bt_parallel_for(threads, p->m, bt_grain(p->n * p->k), product_rows_f64, &shared);
+}

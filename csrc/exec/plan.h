@@ -1,0 +1,39 @@
+/* plan.h: a graph specialised to concrete dimensions: steps, places in one workspace, outputs */
+#ifndef BT_EXEC_PLAN_H
+#define BT_EXEC_PLAN_H
+
+#include "base/error.h"
+#include "base/memory.h"
+#include "exec/step.h"
+#include "exec/weights.h"
+#include "graph/graph.h"
+
+/* A tensor of the call's result. Where `input` >= 0 the result is a view of an argument, still copied to its own buffer. */
+struct bt_plan_output {
+    enum bt_dtype dtype; /* as the graph says; float16 results are stored as float16, bfloat16 as float32 */
+    int rank;
+    int64_t dims[BT_MAX_RANK];
+};
+
+struct bt_plan {
+    struct bt_arena arena;
+    struct bt_step *steps;
+    size_t step_count;
+    int64_t work_size; /* bytes of workspace of one run */
+    struct bt_plan_output *outputs;
+    size_t output_count;
+    struct bt_scalar *values; /* of the graph's expressions */
+};
+
+/* symbols: one value per symbol of the graph. outputs[i] is the i-th TENSOR leaf of graph->output, depth first (the same
+ * value twice gives two). Weights that need another form are prepared in `weights`. */
+enum bertc_status bt_plan_new(struct bt_graph *graph, const int64_t *symbols, struct bt_weights *weights,
+                              const struct bt_kernels *kernels, struct bt_plan **out, struct bertc_error *err);
+void bt_plan_free(struct bt_plan *plan);
+
+/* Runs every step. work has plan->work_size bytes, BT_ALIGN-aligned. inputs: one pointer per graph input leaf, contiguous,
+ * int inputs as the graph's dtype says. No allocation. */
+enum bertc_status bt_plan_run(const struct bt_plan *plan, void *work, const void *const *inputs, void *const *outputs,
+                              const struct bt_kernels *kernels, int threads, struct bertc_error *err);
+
+#endif

@@ -1,0 +1,12 @@
+/* result.h: the structure of a call's result, with concrete shapes */
+#ifndef BT_EXEC_RESULT_H
+#define BT_EXEC_RESULT_H
+
+#include "bertc.h"
+#include "exec/plan.h"
+
+/* The graph's output tree as a value tree in `arena`; tensors are numbered depth first, as plan->outputs are. */
+enum bertc_status bt_result_make(const struct bt_graph *graph, const struct bt_plan *plan, struct bt_arena *arena,
+                                 struct bertc_value *out, struct bertc_error *err);
+
+#endif

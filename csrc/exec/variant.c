@@ -1,0 +1,103 @@
+/* variant.c: a graph built for one signature, and the dimensions for which it holds */
+#include "exec/variant.h"
+
+#include "pass/pass.h"
+
+struct bt_variant *bt_variant_ref(struct bt_variant *variant)
+{
+    atomic_fetch_add(&variant->refs, 1);
+    return variant;
+}
+
+void bt_variant_unref(struct bt_variant *variant)
+{
+    if (variant && atomic_fetch_sub(&variant->refs, 1) == 1) {
+        bt_graph_free(&variant->graph);
+        bt_arena_free(&variant->arena);
+        bt_free(variant);
+    }
+}
+
+enum bertc_status bt_variant_new(const struct bt_program *program, const struct bertc_value *args, struct bt_variant **out,
+                                 struct bertc_error *err)
+{
+    struct bt_variant *v = bt_calloc(1, sizeof *v);
+    if (!v) {
+        return bt_error_memory(err);
+    }
+    atomic_init(&v->refs, 1);
+    enum bertc_status status = bt_signature_make(&v->signature, &v->arena, args, program->param_count, err);
+    if (status) {
+        goto fail;
+    }
+    bt_graph_init(&v->graph, err);
+    if (!v->graph.exprs) {
+        status = bt_error_memory(err);
+        goto fail;
+    }
+    status = program->build(program, args, &v->graph, err);
+    if (status) {
+        goto fail;
+    }
+    status = bt_passes_run(&v->graph, err);
+    if (status) {
+        goto fail;
+    }
+    const size_t symbols = (size_t)bt_expr_symbol_count(v->graph.exprs);
+    v->values = bt_arena_alloc(&v->arena, (size_t)bt_expr_count(v->graph.exprs), sizeof *v->values);
+    v->symbols = bt_arena_alloc(&v->arena, symbols, sizeof *v->symbols);
+    if (!v->values || !v->symbols) {
+        status = bt_error_memory(err);
+        goto fail;
+    }
+    *out = v;
+    return BERTC_OK;
+fail:
+    bt_variant_unref(v);
+    return status;
+}
+
+/* Reads the symbols' values off the call's dimensions; false when one symbol would need two values. */
+static bool bind_symbols(struct bt_variant *v, const struct bt_signature *call)
+{
+    const struct bt_graph *g = &v->graph;
+    const int32_t symbols = bt_expr_symbol_count(g->exprs);
+    for (int32_t k = 0; k < symbols; k++) {
+        v->symbols[k] = -1;
+    }
+    size_t next = 0;
+    for (size_t i = 0; i < g->input_count; i++) {
+        const struct bt_value_info *info = &g->values[g->inputs[i]];
+        for (int d = 0; d < info->rank; d++) {
+            const int64_t size = call->dims[next++];
+            const int32_t k = bt_expr_symbol_index(g->exprs, info->dims[d]);
+            if (k < 0) {
+                int64_t fixed;
+                if (!bt_expr_is_int(g->exprs, info->dims[d], &fixed) || fixed != size) {
+                    return false;
+                }
+            } else if (v->symbols[k] < 0) {
+                v->symbols[k] = size;
+            } else if (v->symbols[k] != size) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+bool bt_variant_holds(struct bt_variant *v, const struct bt_signature *call)
+{
+    if (!bt_signature_same_key(&v->signature, call) || !bind_symbols(v, call)) {
+        return false;
+    }
+    bt_expr failed;
+    bt_exprs_evaluate(v->graph.exprs, v->symbols, v->values, &failed);
+    for (size_t i = 0; i < v->graph.guard_count; i++) {
+        const struct bt_guard *guard = &v->graph.guards[i];
+        if ((v->values[guard->condition].i != 0) != guard->expected) {
+            return false;
+        }
+    }
+    return true;
+}

@@ -1,0 +1,148 @@
+/* weights.c: constants in the form that steps want: aligned, and float32 where the file has half precision */
+#include "exec/weights.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include "exec/lanes.h"
+
+struct copy {
+    struct bt_tensor from; /* the key */
+    void *data;            /* NULL: an empty slot */
+    int64_t strides[BT_MAX_RANK];
+};
+
+struct bt_weights {
+    pthread_mutex_t lock;
+    struct copy *slots; /* open addressing; cap is a power of two */
+    size_t count, cap;
+    size_t bytes;
+};
+
+struct bt_weights *bt_weights_new(void)
+{
+    struct bt_weights *weights = bt_calloc(1, sizeof *weights);
+    if (weights && pthread_mutex_init(&weights->lock, NULL) != 0) {
+        bt_free(weights);
+        return NULL;
+    }
+    return weights;
+}
+
+void bt_weights_free(struct bt_weights *weights)
+{
+    if (!weights)
+        return;
+    for (size_t i = 0; i < weights->cap; i++)
+        bt_free(weights->slots[i].data);
+    bt_free(weights->slots);
+    pthread_mutex_destroy(&weights->lock);
+    bt_free(weights);
+}
+
+size_t bt_weights_bytes(const struct bt_weights *weights)
+{
+    struct bt_weights *w = (struct bt_weights *)(uintptr_t)weights;
+    pthread_mutex_lock(&w->lock);
+    size_t bytes = w->bytes;
+    pthread_mutex_unlock(&w->lock);
+    return bytes;
+}
+
+static bool same_tensor(const struct bt_tensor *a, const struct bt_tensor *b)
+{
+    size_t size = (size_t)a->rank * sizeof *a->dims;
+    return a->data == b->data && a->dtype == b->dtype && a->rank == b->rank && memcmp(a->dims, b->dims, size) == 0 &&
+           memcmp(a->strides, b->strides, size) == 0;
+}
+
+/* The slot that holds the tensor's copy, or the empty one where it belongs. */
+static struct copy *find(struct copy *slots, size_t cap, const struct bt_tensor *tensor)
+{
+    uint64_t hash = (uintptr_t)tensor->data + (uint64_t)tensor->dtype;
+    for (int d = 0; d < tensor->rank; d++)
+        hash = (hash ^ (uint64_t)tensor->dims[d] ^ (uint64_t)tensor->strides[d] << 32) * 0x9e3779b97f4a7c15u;
+    hash ^= hash >> 29;
+    size_t i = (size_t)hash & (cap - 1);
+    while (slots[i].data && !same_tensor(&slots[i].from, tensor))
+        i = (i + 1) & (cap - 1);
+    return &slots[i];
+}
+
+static bool make_room(struct bt_weights *weights)
+{
+    if (weights->count < weights->cap / 2)
+        return true;
+    size_t cap = weights->cap ? weights->cap * 2 : 64;
+    struct copy *slots = bt_calloc(cap, sizeof *slots);
+    if (!slots)
+        return false;
+    for (size_t i = 0; i < weights->cap; i++) {
+        if (weights->slots[i].data)
+            *find(slots, cap, &weights->slots[i].from) = weights->slots[i];
+    }
+    bt_free(weights->slots);
+    weights->slots = slots;
+    weights->cap = cap;
+    return true;
+}
+
+/* Converts what the file has: dims that it repeats by a zero stride stay repeated. */
+static bool convert(struct copy *copy, const struct bt_tensor *tensor, size_t *bytes)
+{
+    enum bt_dtype dtype = bt_dtype_storage(tensor->dtype);
+    int64_t dims[BT_MAX_RANK], count = 1;
+    for (int d = 0; d < tensor->rank; d++) {
+        dims[d] = tensor->strides[d] == 0 && tensor->dims[d] > 0 ? 1 : tensor->dims[d];
+        if (!bt_mul_i64(count, dims[d], &count))
+            return false;
+    }
+    bt_contiguous_strides(tensor->rank, dims, copy->strides);
+    for (int d = 0; d < tensor->rank; d++) {
+        if (dims[d] != tensor->dims[d])
+            copy->strides[d] = 0;
+    }
+    copy->data = bt_alloc((size_t)count, bt_dtype_size(dtype));
+    if (!copy->data)
+        return false;
+    copy->from = *tensor;
+    *bytes = (size_t)count * bt_dtype_size(dtype);
+    if (count == 0)
+        return true;
+    struct bt_reader reader;
+    bt_reader_init(&reader, dtype == tensor->dtype ? BT_LANE_RAW : bt_lane_of(tensor->dtype), tensor->dtype,
+                   tensor->rank, dims, tensor->strides, tensor->data);
+    const void *items = bt_reader_read(&reader, 0, count, copy->data);
+    if (items != copy->data)
+        memcpy(copy->data, items, *bytes);
+    return true;
+}
+
+enum bertc_status bt_weights_prepare(struct bt_weights *weights, const struct bt_tensor *tensor, struct bt_tensor *out,
+                                     struct bertc_error *err)
+{
+    *out = *tensor;
+    if (bt_dtype_storage(tensor->dtype) == tensor->dtype &&
+        (uintptr_t)tensor->data % bt_dtype_size(tensor->dtype) == 0)
+        return BERTC_OK;
+
+    pthread_mutex_lock(&weights->lock);
+    enum bertc_status status = BERTC_OK;
+    struct copy *copy = make_room(weights) ? find(weights->slots, weights->cap, tensor) : NULL;
+    if (copy && !copy->data) {
+        size_t bytes;
+        if (convert(copy, tensor, &bytes)) {
+            weights->count++;
+            weights->bytes += bytes;
+        }
+    }
+    if (copy && copy->data) {
+        out->dtype = bt_dtype_storage(tensor->dtype);
+        out->data = copy->data;
+        memcpy(out->strides, copy->strides, sizeof out->strides);
+    } else {
+        status = bt_error_memory(err);
+    }
+    pthread_mutex_unlock(&weights->lock);
+    return status;
+}

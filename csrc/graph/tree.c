@@ -1,0 +1,36 @@
+/* tree.c: the structure of inputs and outputs as text */
+#include "graph/tree.h"
+
+void bt_value_text(struct bt_graph *g, bt_value value, struct bt_text *text)
+{
+    const struct bt_value_info *info = &g->values[value];
+    bt_text_add(text, "%s[", bt_dtype_name(info->dtype));
+    for (int d = 0; d < info->rank; d++) {
+        bt_text_add(text, "%s%s", d ? ", " : "", bt_expr_text(g->exprs, info->dims[d]));
+    }
+    bt_text_add(text, "]");
+}
+
+void bt_tree_text(struct bt_graph *g, const struct bt_tree *tree, struct bt_text *text)
+{
+    switch (tree->kind) {
+    case BT_TREE_NONE: bt_text_add(text, "None"); return;
+    case BT_TREE_TENSOR: bt_value_text(g, tree->value, text); return;
+    case BT_TREE_SCALAR: bt_text_add(text, "%s", bt_expr_text(g->exprs, tree->scalar)); return;
+    case BT_TREE_STRING: bt_text_add(text, "'%s'", tree->text); return;
+    case BT_TREE_TUPLE:
+    case BT_TREE_LIST:
+    case BT_TREE_DICT: break;
+    }
+    const char *brackets = tree->kind == BT_TREE_TUPLE ? "()" : tree->kind == BT_TREE_LIST ? "[]" : "{}";
+    bt_text_add(text, "%c", brackets[0]);
+    for (int32_t i = 0; i < tree->count; i++) {
+        bt_text_add(text, "%s", i ? ", " : "");
+        if (tree->items[i].key) {
+            bt_text_add(text, "%s: ", tree->items[i].key);
+        }
+        bt_tree_text(g, &tree->items[i], text);
+    }
+    const bool single = tree->kind == BT_TREE_TUPLE && tree->count == 1;
+    bt_text_add(text, "%s%c", single ? "," : "", brackets[1]);
+}

@@ -1,0 +1,47 @@
+/* kernels.c: choose the best version of every kernel */
+#include "kernel/kernels.h"
+
+#include "base/cpu.h"
+#include "kernel/versions.h"
+
+enum bt_isa bt_cpu_isa(void)
+{
+    struct bt_cpu cpu = bt_cpu_features();
+    return cpu.avx512 ? BT_ISA_AVX512 : cpu.avx2 ? BT_ISA_AVX2 : cpu.neon ? BT_ISA_NEON : BT_ISA_REF;
+}
+
+static bool runs_on(enum bt_isa version, enum bt_isa isa)
+{
+    return version == BT_ISA_REF || version == isa || (version == BT_ISA_AVX2 && isa == BT_ISA_AVX512);
+}
+
+void bt_kernels_init(struct bt_kernels *kernels, enum bt_isa isa)
+{
+#define BT_KERNEL_OP(name, type)
+#define BT_KERNEL(name, type, version, tolerance)                         \
+    if (runs_on((enum bt_isa)BT_ISA_##version, isa)) {                    \
+        kernels->name = bt_##name##_##version;                            \
+        kernels->isa[BT_KERNEL_##name] = (enum bt_isa)BT_ISA_##version;   \
+    }
+#include "kernel/kernels.inc"
+#undef BT_KERNEL
+#undef BT_KERNEL_OP
+}
+
+const char *bt_isa_name(enum bt_isa isa)
+{
+    static const char *const names[BT_ISA_COUNT] = {"ref", "avx2", "avx512", "neon"};
+    return names[isa];
+}
+
+const char *bt_kernel_name(enum bt_kernel_id id)
+{
+    static const char *const names[BT_KERNEL_COUNT] = {
+#define BT_KERNEL_OP(name, type) #name,
+#define BT_KERNEL(name, type, isa, tolerance)
+#include "kernel/kernels.inc"
+#undef BT_KERNEL
+#undef BT_KERNEL_OP
+    };
+    return names[id];
+}

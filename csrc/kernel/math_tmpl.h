@@ -1,0 +1,109 @@
+/* math_tmpl.h: exp, erf, tanh and the activations built from them, on one vector
+ * Included by rows_tmpl.h after a header of kernel/simd/. The coefficients are our own minimax fits (Lawson's
+ * iteration in double precision); kernelcheck measures what they lead to. */
+#include "kernel/simd/simd.h"
+
+/* sum of c[i] x^i */
+BT_INLINE vf math_polynomial(vf x, const float *c, int count)
+{
+    vf y = vf_set1(c[count - 1]);
+    BT_UNROLL
+    for (int i = count - 2; i >= 0; i--) {
+        y = vf_fma(y, x, vf_set1(c[i]));
+    }
+    return y;
+}
+#define MATH_POLYNOMIAL(x, ...) \
+    math_polynomial(x, (const float[]){__VA_ARGS__}, (int)(sizeof((const float[]){__VA_ARGS__}) / sizeof(float)))
+
+/* x = n ln 2 + the result, which is within +-ln 2 / 2. ln 2 is split so that its error vanishes. */
+BT_INLINE vf math_reduce(vf x, vf *n)
+{
+    *n = vf_round(vf_mul(x, vf_set1(1.44269504f)));
+    return vf_fnma(*n, vf_set1(-1.9046543e-9f), vf_fnma(*n, vf_set1(0.693147182f), x));
+}
+
+/* exp(r) - 1 for |r| <= ln 2 / 2, with a relative error of 3e-9 before rounding. */
+BT_INLINE vf math_expm1_reduced(vf r)
+{
+    vf p = MATH_POLYNOMIAL(r, 0.49999994f, 0.166665196f, 0.0416683927f, 0.00836878084f, 0.00138144649f);
+    return vf_fma(vf_mul(r, r), p, r);
+}
+
+/* 0 where the result would be below 2^-125: denormal numbers cost a hundred times as much, and masked keys are common. */
+BT_INLINE vf math_exp(vf x)
+{
+    vf least = vf_set1(-86.6f);
+    vf n, r = math_reduce(vf_max(least, vf_min(vf_set1(89.0f), x)), &n);
+    vf e = vf_scale2(vf_add(vf_set1(1.0f), math_expm1_reduced(r)), n);
+    return vf_select(vf_less(x, least), vf_set1(0.0f), e);
+}
+
+/* The normal distribution's upper tail, erfc(a / sqrt 2) / 2, for a >= 0; 0 where it would be below 2^-125.
+ * Its product with exp(a^2 / 2) is a polynomial in (1 - 0.33 a) / (1 + 0.33 a), to 8e-9. The rounding error of a^2
+ * would count a^2 / 2 times in the result: it is computed and put back. */
+BT_INLINE vf math_normal_tail(vf a)
+{
+    vf most = vf_set1(12.9f);
+    vf b = vf_min(most, a);
+    vf square = vf_mul(b, b);
+    vf excess = vf_fnma(b, b, square); /* of `square` over b^2 */
+    vf n, r = math_reduce(vf_mul(vf_set1(-0.5f), square), &n);
+    vf one = vf_set1(1.0f), steepness = vf_set1(0.33f);
+    vf e = vf_add(one, math_expm1_reduced(vf_fma(vf_set1(0.5f), excess, r)));
+    vf q = vf_div(vf_fnma(steepness, b, one), vf_fma(steepness, b, one));
+    vf p = MATH_POLYNOMIAL(q, 0.120479859f, 0.205162495f, 0.123554066f, 0.0473225042f, 0.0069080852f, -0.00274365069f,
+                           -0.00106576644f, 0.000306862144f, 0.000127655876f, -5.2100022e-05f);
+    return vf_select(vf_less(most, a), vf_set1(0.0f), vf_scale2(vf_mul(p, e), n));
+}
+
+BT_INLINE vf math_gelu_erf(vf x)
+{
+    vf tail = math_normal_tail(vf_abs(x));
+    vf below = vf_select(vf_less(x, vf_set1(0.0f)), tail, vf_sub(vf_set1(1.0f), tail));
+    return vf_mul(x, below);
+}
+
+BT_INLINE vf math_erf(vf x)
+{
+    vf size = vf_abs(x);
+    vf p = MATH_POLYNOMIAL(vf_mul(x, x), 1.12837911f, -0.376125723f, 0.112827174f, -0.0268025473f, 0.00505109457f,
+                           -0.000631512725f);
+    vf tail = math_normal_tail(vf_mul(vf_set1(1.41421356f), size));
+    vf large = vf_copysign(vf_fnma(vf_set1(2.0f), tail, vf_set1(1.0f)), x);
+    return vf_select(vf_less(size, vf_set1(0.85f)), vf_mul(x, p), large);
+}
+
+/* e / (e + 2) with e = exp(2 |x|) - 1, which keeps its precision near 0. */
+BT_INLINE vf math_tanh(vf x)
+{
+    vf twice = vf_min(vf_set1(20.0f), vf_add(vf_abs(x), vf_abs(x)));
+    vf n, r = math_reduce(twice, &n);
+    vf power = vf_scale2(vf_set1(1.0f), n);
+    vf e = vf_fma(power, math_expm1_reduced(r), vf_sub(power, vf_set1(1.0f)));
+    return vf_copysign(vf_div(e, vf_add(e, vf_set1(2.0f))), x);
+}
+
+BT_INLINE vf math_sigmoid(vf x)
+{
+    vf one = vf_set1(1.0f);
+    vf e = math_exp(vf_sub(vf_set1(0.0f), vf_abs(x)));
+    return vf_div(vf_select(vf_less(x, vf_set1(0.0f)), e, one), vf_add(one, e));
+}
+
+BT_INLINE vf math_silu(vf x)
+{
+    return vf_mul(x, math_sigmoid(x));
+}
+
+/* x sigmoid(2 u) is 0.5 x (1 + tanh(u)); u = sqrt(2 / pi) (x + 0.044715 x^3). */
+BT_INLINE vf math_gelu_tanh(vf x)
+{
+    vf slope = vf_fma(vf_mul(x, x), vf_set1(0.0713548163f), vf_set1(1.59576912f));
+    return vf_mul(x, math_sigmoid(vf_mul(x, slope)));
+}
+
+BT_INLINE vf math_relu(vf x)
+{
+    return vf_max(vf_set1(0.0f), x);
+}

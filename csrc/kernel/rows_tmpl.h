@@ -1,0 +1,215 @@
+/* rows_tmpl.h: the row kernels, over the vectors of a header of kernel/simd/
+ * A rows.c includes that header, defines BT_VERSION(name) as the kernel's name for its ISA, then includes this. Every
+ * sum has one order for a given n, whatever the alignment. */
+#include <math.h>
+
+#include "kernel/math_tmpl.h"
+#include "kernel/versions.h"
+
+/* The vector at x of a row that has n more values; the lanes beyond it are `fill`. */
+BT_INLINE vf load_part(const float *x, size_t n, float fill)
+{
+    return n >= VF_LANES ? vf_load(x) : vf_load_tail(x, n, fill);
+}
+
+BT_INLINE void store_part(float *y, vf v, size_t n)
+{
+    if (n >= VF_LANES) {
+        vf_store(y, v);
+    } else {
+        vf_store_tail(y, v, n);
+    }
+}
+
+BT_INLINE void map_row(vf (*f)(vf), const float *x, float *y, size_t n)
+{
+    size_t i = 0;
+    for (; i + VF_LANES <= n; i += VF_LANES) {
+        vf_store(y + i, f(vf_load(x + i)));
+    }
+    if (i < n) {
+        vf_store_tail(y + i, f(vf_load_tail(x + i, n - i, 0.0f)), n - i);
+    }
+}
+
+BT_INLINE void zip_row(vf (*f)(vf, vf), const float *a, const float *b, float *y, size_t n)
+{
+    size_t i = 0;
+    for (; i + VF_LANES <= n; i += VF_LANES) {
+        vf_store(y + i, f(vf_load(a + i), vf_load(b + i)));
+    }
+    if (i < n) {
+        vf_store_tail(y + i, f(vf_load_tail(a + i, n - i, 0.0f), vf_load_tail(b + i, n - i, 1.0f)), n - i);
+    }
+}
+
+BT_INLINE void zip_scalar(vf (*f)(vf, vf), const float *a, float b, float *y, size_t n)
+{
+    vf scalar = vf_set1(b);
+    size_t i = 0;
+    for (; i + VF_LANES <= n; i += VF_LANES) {
+        vf_store(y + i, f(vf_load(a + i), scalar));
+    }
+    if (i < n) {
+        vf_store_tail(y + i, f(vf_load_tail(a + i, n - i, 0.0f), scalar), n - i);
+    }
+}
+
+#define MAP(name, f)                                         \
+    void BT_VERSION(name)(const float *x, float *y, size_t n) \
+    {                                                        \
+        map_row(f, x, y, n);                                 \
+    }
+#define ZIP(name, f)                                                         \
+    void BT_VERSION(name)(const float *a, const float *b, float *y, size_t n) \
+    {                                                                        \
+        zip_row(f, a, b, y, n);                                              \
+    }
+#define ZIPS(name, f)                                                  \
+    void BT_VERSION(name)(const float *a, float b, float *y, size_t n) \
+    {                                                                  \
+        zip_scalar(f, a, b, y, n);                                     \
+    }
+
+MAP(gelu_erf_f32, math_gelu_erf)
+MAP(gelu_tanh_f32, math_gelu_tanh)
+MAP(tanh_f32, math_tanh)
+MAP(sigmoid_f32, math_sigmoid)
+MAP(silu_f32, math_silu)
+MAP(exp_f32, math_exp)
+MAP(erf_f32, math_erf)
+MAP(relu_f32, math_relu)
+ZIP(add_f32, vf_add)
+ZIP(sub_f32, vf_sub)
+ZIP(mul_f32, vf_mul)
+ZIP(div_f32, vf_div)
+ZIPS(adds_f32, vf_add)
+ZIPS(muls_f32, vf_mul)
+
+/* Sums and maxima over a row go through ACCUMULATORS chains of vectors, for the latency of one addition. */
+enum { ACCUMULATORS = 4, STRIDE = ACCUMULATORS * VF_LANES };
+/* Sums add up this many values in float, and these sums in double: the rounding errors of long rows stay small. */
+enum { BLOCK = 32 * VF_LANES };
+
+BT_INLINE size_t block_size(size_t rest)
+{
+    return rest < BLOCK ? rest : BLOCK;
+}
+
+/* f(a chain's value, the next vector) over a row, until each chain has its part; `fill` must not change a chain. */
+BT_INLINE vf fold_row(vf (*f)(vf, vf), const float *x, size_t n, float fill)
+{
+    vf chains[ACCUMULATORS] = {vf_set1(fill), vf_set1(fill), vf_set1(fill), vf_set1(fill)};
+    size_t i = 0;
+    for (; i + STRIDE <= n; i += STRIDE) {
+        BT_UNROLL
+        for (size_t j = 0; j < ACCUMULATORS; j++) {
+            chains[j] = f(chains[j], vf_load(x + i + j * VF_LANES));
+        }
+    }
+    BT_UNROLL
+    for (size_t j = 0; j < ACCUMULATORS; j++) {
+        if (i + j * VF_LANES < n) {
+            chains[j] = f(chains[j], load_part(x + i + j * VF_LANES, n - i - j * VF_LANES, fill));
+        }
+    }
+    return f(f(chains[0], chains[1]), f(chains[2], chains[3]));
+}
+
+float BT_VERSION(sum_f32)(const float *x, size_t n)
+{
+    double total = 0.0;
+    for (size_t i = 0; i < n; i += BLOCK) {
+        total += vf_sum_lanes(fold_row(vf_add, x + i, block_size(n - i), 0.0f));
+    }
+    return (float)total;
+}
+
+float BT_VERSION(max_f32)(const float *x, size_t n)
+{
+    float lanes[VF_LANES];
+    vf_store(lanes, fold_row(vf_max_nan, x, n, -INFINITY));
+    float max = lanes[0];
+    for (size_t j = 1; j < VF_LANES; j++) {
+        max = lanes[j] > max || isnan(lanes[j]) ? lanes[j] : max;
+    }
+    return max;
+}
+
+void BT_VERSION(sum_rows_f32)(const float *const *rows, size_t count, float *y, size_t n)
+{
+    for (size_t i = 0; i < n; i += VF_LANES) {
+        vf total = vf_set1(0.0f);
+        for (size_t row = 0; row < count; row++) {
+            total = vf_add(total, load_part(rows[row] + i, n - i, 0.0f));
+        }
+        store_part(y + i, total, n - i);
+    }
+}
+
+/* Sums of (x - shift) and of its square. */
+struct moments {
+    double first;
+    double second;
+};
+
+BT_INLINE struct moments row_moments(const float *x, float shift, size_t n)
+{
+    struct moments total = {0.0, 0.0};
+    for (size_t begin = 0; begin < n; begin += BLOCK) {
+        vf first = vf_set1(0.0f), second = first;
+        for (size_t i = begin, end = begin + block_size(n - begin); i < end; i += VF_LANES) {
+            vf d = vf_sub(load_part(x + i, end - i, shift), vf_set1(shift));
+            first = vf_add(first, d);
+            second = vf_fma(d, d, second);
+        }
+        total.first += vf_sum_lanes(first);
+        total.second += vf_sum_lanes(second);
+    }
+    return total;
+}
+
+/* In two passes: deviations from nearly the mean keep large means from drowning small variances. */
+void BT_VERSION(layer_norm_f32)(const float *x, const float *w, const float *b, float eps, float *y, size_t n)
+{
+    float shift = BT_VERSION(sum_f32)(x, n) / (float)n;
+    struct moments moments = row_moments(x, shift, n);
+    double rest = moments.first / (double)n;
+    double var = moments.second / (double)n - rest * rest;
+    var = var < 0.0 ? 0.0 : var; /* by rounding; NaN stays NaN */
+    vf rstd = vf_set1((float)(1.0 / sqrt(var + (double)eps)));
+    for (size_t i = 0; i < n; i += VF_LANES) {
+        vf d = vf_sub(vf_sub(load_part(x + i, n - i, shift), vf_set1(shift)), vf_set1((float)rest));
+        vf v = vf_mul(d, rstd);
+        v = w ? vf_mul(v, load_part(w + i, n - i, 0.0f)) : v;
+        v = b ? vf_add(v, load_part(b + i, n - i, 0.0f)) : v;
+        store_part(y + i, v, n - i);
+    }
+}
+
+/* See the reference about rounding. y holds the exponents, then the powers. */
+void BT_VERSION(softmax_f32)(const float *x, const float *bias, float scale, float *y, size_t n)
+{
+    vf top = vf_set1(-INFINITY);
+    for (size_t i = 0; i < n; i += VF_LANES) {
+        vf v = vf_mul(load_part(x + i, n - i, 0.0f), vf_set1(scale));
+        v = bias ? vf_add(v, load_part(bias + i, n - i, 0.0f)) : v;
+        store_part(y + i, v, n - i);
+        top = vf_max(top, load_part(y + i, n - i, -INFINITY));
+    }
+    vf max = vf_set1(vf_max_lanes(top));
+    double total = 0.0;
+    for (size_t begin = 0; begin < n; begin += BLOCK) {
+        vf sum = vf_set1(0.0f);
+        for (size_t i = begin, end = begin + block_size(n - begin); i < end; i += VF_LANES) {
+            vf e = math_exp(vf_sub(load_part(y + i, end - i, -INFINITY), max));
+            store_part(y + i, e, end - i);
+            sum = vf_add(sum, e);
+        }
+        total += vf_sum_lanes(sum);
+    }
+    vf share = vf_set1((float)(1.0 / total));
+    for (size_t i = 0; i < n; i += VF_LANES) {
+        store_part(y + i, vf_mul(load_part(y + i, n - i, 0.0f), share), n - i);
+    }
+}

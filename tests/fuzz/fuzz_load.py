@@ -1,0 +1,103 @@
+"""Mutates the archives of tests/data for a while: every outcome but a result or a bertc.Error is a bug.
+
+`make fuzz` runs it on the AddressSanitizer build. Each mutation is a function of its number, so that --seed repeats one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import random
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+import bertc
+
+DATA = Path(__file__).resolve().parents[1] / "data"
+
+
+def mutate_bytes(data: bytes, chance: random.Random, most: int) -> bytes:
+    """A few random edits: flips, interesting bytes, removed, repeated and moved pieces."""
+    out = bytearray(data)
+    for _ in range(chance.randint(1, most)):
+        if not out:
+            break
+        i, size = chance.randrange(len(out)), min(chance.choice((1, 2, 4, 8, 40)), len(out))
+        match chance.randrange(6):
+            case 0:
+                out[i] ^= 1 << chance.randrange(8)
+            case 1:
+                out[i : i + size] = chance.choice((b"\x00", b"\xff", b"\x7f", b"\x80")) * size
+            case 2:
+                del out[i : i + size]
+            case 3:
+                out[i:i] = out[i : i + size]
+            case 4:
+                j = chance.randrange(len(out))
+                out[i : i + size] = out[j : j + size]
+            case 5:
+                out[i : i + 1] = chance.randbytes(1)
+    return bytes(out)
+
+
+def mutate_archive(data: bytes, chance: random.Random) -> bytes:
+    """Edits inside one member, with a correct zip around it."""
+    with zipfile.ZipFile(io.BytesIO(data)) as file:
+        members = {name: file.read(name) for name in file.namelist() if not name.endswith(".debug_pkl")}
+    texts = [name for name in members if name.endswith((".py", ".pkl", ".json", "version"))]
+    target = chance.choice(texts if chance.random() < 0.9 else list(members))
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as file:
+        for name, content in members.items():
+            file.writestr(name, mutate_bytes(content, chance, 3) if name == target else content)
+    return stream.getvalue()
+
+
+def arguments(model: bertc.Model, chance: random.Random) -> list[np.ndarray]:
+    shape = (chance.randint(0, 3), chance.randint(0, 12))
+    return [np.array([[chance.randint(0, 40) for _ in range(shape[1])] for _ in range(shape[0])], np.int64).reshape(shape)] * len(
+        model.inputs
+    )
+
+
+def attempt(data: bytes, chance: random.Random) -> str:
+    try:
+        model = bertc.load(data)
+        model(*arguments(model, chance))
+        repr(model), str(model.graph), model.outputs, model.state_dict()
+    except (bertc.Error, MemoryError) as error:
+        assert str(error).strip() or isinstance(error, MemoryError)
+        return type(error).__name__
+    return "ok"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seed", type=int, help="run only this mutation")
+    args = parser.parse_args()
+    seeds = [path.read_bytes() for path in sorted(DATA.glob("*/*.pt"))]
+    outcomes: dict[str, int] = {}
+    number = args.seed or 0
+    end = time.monotonic() + args.seconds
+    while time.monotonic() < end:
+        chance = random.Random(number)
+        data = chance.choice(seeds)
+        damaged = mutate_archive(data, chance) if chance.random() < 0.8 else mutate_bytes(data, chance, 8)
+        print(f"mutation {number}", file=sys.stderr, end="\r", flush=True)
+        start = time.monotonic()
+        outcome = attempt(damaged, chance)
+        assert time.monotonic() - start < 30, f"mutation {number} took too long"
+        outcomes[outcome] = outcomes.get(outcome, 0) + 1
+        number += 1
+        if args.seed is not None:
+            break
+    print(f"\n{number} mutations: {outcomes}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""What importing and installing bertc costs."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import bertc
+
+PACKAGE = Path(bertc.__file__).resolve().parent
+
+
+def run(code: str, *args) -> str:
+    return subprocess.run([sys.executable, "-c", code, *map(str, args)], check=True, capture_output=True, text=True).stdout
+
+
+def test_load_and_run_import_no_torch(bert_path):
+    modules = run(
+        "import sys, bertc\n"
+        "model = bertc.load(sys.argv[1])\n"
+        "model([[1, 2]], [[1, 1]], [[0, 0]])\n"
+        "print(*sys.modules)",
+        bert_path,
+    ).split()
+    assert "numpy" in modules
+    assert not {"torch", "transformers", "scipy", "tokenizers", "safetensors"} & {m.partition(".")[0] for m in modules}
+
+
+@pytest.mark.skipif("BERTC_SANITIZER" in os.environ, reason="a sanitizer's build is slow and large")
+def test_import_is_quick():
+    code = (
+        "import numpy, time\n"
+        "start = time.perf_counter()\n"
+        "import bertc\n"
+        "print(time.perf_counter() - start)"
+    )
+    assert min(float(run(code)) for _ in range(5)) < 0.05
+
+
+@pytest.mark.skipif("BERTC_SANITIZER" in os.environ, reason="a sanitizer's build is slow and large")
+def test_package_is_small():
+    files = [path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    assert sum(path.stat().st_size for path in files) < 5_000_000
+
+
+def test_only_the_public_names_are_exported():
+    assert all(hasattr(bertc, name) for name in bertc.__all__)
