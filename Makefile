@@ -78,15 +78,18 @@ format: $(VENV)/made-lint
 # --- the virtual environment, in parts: each stamp is newer than what it was made from
 $(VENV)/made-base: tools/setup_venv.sh
 	PYTHON=$(PYTHON) tools/setup_venv.sh $(VENV)
-	$(VENV)/bin/pip install -q setuptools wheel 'numpy>=2.0' scipy-openblas32
+	$(VENV)/bin/pip install -q 'setuptools>=77' 'numpy>=2.0' scipy-openblas32
 	touch $@
 
-$(VENV)/made-editable: $(VENV)/made-base pyproject.toml setup.py
-	$(VENV)/bin/pip install -q --no-build-isolation --no-deps -e .
-	touch $@
-
-$(VENV)/made-built: $(VENV)/made-editable $(SOURCES)
+$(VENV)/made-core: $(VENV)/made-base $(SOURCES)
 	$(PY) setup.py -q build_ext --inplace
+	touch $@
+
+$(VENV)/made-built: $(VENV)/made-core | $(VENV)/made-editable
+	touch $@
+
+$(VENV)/made-editable: pyproject.toml | $(VENV)/made-core
+	$(VENV)/bin/pip install -q --no-build-isolation --no-deps -e .
 	touch $@
 
 $(VENV)/made-test: $(VENV)/made-base
@@ -107,7 +110,7 @@ $(VENV)/made-lint: $(VENV)/made-base Makefile
 	touch $@
 
 clean:
-	rm -rf build dist *.egg-info bertc/*.so $(VENV)/made-built $(VENV)/made-editable
+	rm -rf build dist *.egg-info bertc/*.so $(VENV)/made-core $(VENV)/made-built $(VENV)/made-editable
 
 distclean: clean
 	rm -rf $(VENV)

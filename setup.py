@@ -10,7 +10,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "tools"))
-import cbuild  # noqa: E402
+import cbuild
 
 BINDING = [Path("bertc/_core.c"), Path("bertc/_convert.c")]
 
@@ -32,7 +32,17 @@ class BuildCore(build_ext):
         link = shlex.split(os.environ.get("LDFLAGS", ""))
         objects = map(str, [*binding, *core])
         cbuild.run(
-            [*cbuild.CC, "-shared", *link, *strip, *cbuild.link_flags(mode), *objects, *cbuild.LIBRARIES, "-o", str(output)]
+            [
+                *cbuild.CC,
+                "-shared",
+                *link,
+                *strip,
+                *cbuild.link_flags(mode),
+                *objects,
+                *cbuild.LIBRARIES,
+                "-o",
+                str(output),
+            ]
         )
 
 

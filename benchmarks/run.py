@@ -54,7 +54,9 @@ def measure(engines: list[Engine], shapes: list[str], rounds: int) -> None:
         for engine in engines:
             engine.visit(shape, 2)  # warm up
             engine.times[shape].clear()
-        once = max(engine.ask({"shape": [int(n) for n in shape.split("x")], "calls": 1})["times"][0] for engine in engines)
+        once = max(
+            engine.ask({"shape": [int(n) for n in shape.split("x")], "calls": 1})["times"][0] for engine in engines
+        )
         calls = max(1, min(20, int(0.3 / once)))
         for turn in range(rounds):
             for engine in engines if turn % 2 == 0 else reversed(engines):

@@ -1,7 +1,7 @@
 """One engine in its own process: reads a request a line as JSON, answers a line.
 
-    {"load": path, "threads": n}            {"seconds": ...}
-    {"shape": [batch, length], "calls": n}  {"times": [...], "sum": checksum of the first output}
+{"load": path, "threads": n}            {"seconds": ...}
+{"shape": [batch, length], "calls": n}  {"times": [...], "sum": checksum of the first output}
 """
 
 import importlib

@@ -23,7 +23,7 @@ class Parameter(NamedTuple):
 
 class Type(NamedTuple):
     name: str
-    items: tuple["Type", ...] = ()
+    items: tuple[Type, ...] = ()
 
 
 # ---- binding ----
@@ -54,9 +54,7 @@ def bind(params: Sequence[Parameter], args: tuple[Any, ...], kwargs: dict[str, A
             raise _not_a_tensor(values[p.name], p.name)
     if missing:
         raise InputError(f"forward() is missing {', '.join(map(repr, missing))}, the model takes {signature(params)}")
-    return tuple(
-        convert(values[p.name], parse_type(p.type), p.name) if p.name in values else NOT_GIVEN for p in params
-    )
+    return tuple(convert(values[p.name], parse_type(p.type), p.name) if p.name in values else NOT_GIVEN for p in params)
 
 
 # ---- types ----
@@ -64,7 +62,7 @@ def bind(params: Sequence[Parameter], args: tuple[Any, ...], kwargs: dict[str, A
 
 @functools.lru_cache(maxsize=256)
 def parse_type(text: str) -> Type:
-    """"Dict[str, Tensor]" as Type("Dict", (Type("str"), Type("Tensor")))."""
+    """ "Dict[str, Tensor]" as Type("Dict", (Type("str"), Type("Tensor")))."""
     parsed, rest = _parse_type(text)
     return parsed if not rest.strip() else Type("Any")
 

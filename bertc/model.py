@@ -32,9 +32,9 @@ class Text(str):
 class Model:
     """A loaded model. It never changes, so threads may share it; calls run without the GIL.
 
-    ``model(*args, **kwargs)`` takes the traced ``forward``'s arguments, by position or name: NumPy arrays, nested lists
-    of ints, torch tensors, and dicts or lists of them where the trace took such. It returns NumPy arrays in the structure
-    that the traced model returned; they belong to the caller.
+    ``model(*args, **kwargs)`` takes the arguments of the traced ``forward``, by position or name: NumPy arrays, nested
+    lists of ints, torch tensors, and dicts or lists of them where the trace took such. It returns NumPy arrays in the
+    structure that the traced model returned; they belong to the caller.
     """
 
     __slots__ = ("__weakref__", "_core", "_name", "_params")
@@ -128,9 +128,9 @@ class Model:
 def load(source: Any, threads: int | None = None) -> Model:
     """Loads a model file, or a Hugging Face directory.
 
-    ``source`` is a path, a binary file object (read from its position), or bytes, memoryview, mmap and the like. Read-only
-    memory is used in place and kept alive; writable memory is copied. ``threads`` limits this model's calls; None is the
-    process's default (set_num_threads). PyTorch is not needed, and no code from the file is run.
+    ``source`` is a path, a binary file object (read from its position), or bytes, memoryview, mmap and the like.
+    Read-only memory is used in place and kept alive; writable memory is copied. ``threads`` limits this model's calls;
+    None is the process's default (set_num_threads). PyTorch is not needed, and no code from the file is run.
     """
     count = runtime.check_threads(threads)
     runtime.find_openblas()

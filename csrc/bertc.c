@@ -370,3 +370,18 @@ void bertc_free(void *p)
 {
     bt_free(p);
 }
+
+void bertc_set_threads(int threads)
+{
+    bt_set_threads(threads);
+}
+
+int bertc_threads(void)
+{
+    return bt_threads();
+}
+
+void bertc_set_gemm_library(const char *path)
+{
+    bt_gemm_library(path);
+}

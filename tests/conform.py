@@ -2,8 +2,8 @@
 
 The .npz holds ``case<i>/in<j>`` (the inputs in order), ``case<i>/out<k>`` or ``case<i>/out:<key>`` (the outputs,
 flattened) and ``meta``, a JSON text: ``structure`` ("T" an array, a list a tuple, an object a dict), ``dtypes``,
-``rtol`` (the largest error over the output's standard deviation; ``case_rtol`` per case), ``input_structure`` where inputs
-nest, and ``refuse_scope`` where bertc may refuse the file ("all") or shapes other than the traced one ("shapes").
+``rtol`` (the largest error over the output's standard deviation; ``case_rtol`` per case), ``input_structure`` where
+inputs nest, and ``refuse_scope`` where bertc may refuse the file ("all") or shapes other than the traced ("shapes").
 """
 
 from __future__ import annotations

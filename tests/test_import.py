@@ -13,15 +13,14 @@ PACKAGE = Path(bertc.__file__).resolve().parent
 
 
 def run(code: str, *args) -> str:
-    return subprocess.run([sys.executable, "-c", code, *map(str, args)], check=True, capture_output=True, text=True).stdout
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, args)], check=True, capture_output=True, text=True
+    ).stdout
 
 
 def test_load_and_run_import_no_torch(bert_path):
     modules = run(
-        "import sys, bertc\n"
-        "model = bertc.load(sys.argv[1])\n"
-        "model([[1, 2]], [[1, 1]], [[0, 0]])\n"
-        "print(*sys.modules)",
+        "import sys, bertc\nmodel = bertc.load(sys.argv[1])\nmodel([[1, 2]], [[1, 1]], [[0, 0]])\nprint(*sys.modules)",
         bert_path,
     ).split()
     assert "numpy" in modules
@@ -30,12 +29,7 @@ def test_load_and_run_import_no_torch(bert_path):
 
 @pytest.mark.skipif("BERTC_SANITIZER" in os.environ, reason="a sanitizer's build is slow and large")
 def test_import_is_quick():
-    code = (
-        "import numpy, time\n"
-        "start = time.perf_counter()\n"
-        "import bertc\n"
-        "print(time.perf_counter() - start)"
-    )
+    code = "import numpy, time\nstart = time.perf_counter()\nimport bertc\nprint(time.perf_counter() - start)"
     assert min(float(run(code)) for _ in range(5)) < 0.05
 
 

@@ -8,9 +8,9 @@
 /* Called for disjoint ranges [begin, end) that together cover [0, count). */
 typedef void bt_parallel_fn(void *context, int64_t begin, int64_t end);
 
-/* Runs fn over [0, count) in ranges of at least `grain` items on up to `threads` threads, the caller's included; returns
- * when all are done. Runs on the caller alone when threads <= 1, count <= grain or the workers are busy with other
- * callers. Workers start at first use, sleep when idle, and are started afresh in a forked child. */
+/* Runs fn over [0, count) in ranges of at least `grain` items on up to `threads` threads, the caller's included;
+ * returns when all are done. Runs on the caller alone when threads <= 1, count <= grain or the workers are busy with
+ * other callers. Workers start at first use, sleep when idle, and are started afresh in a forked child. */
 void bt_parallel_for(int threads, int64_t count, int64_t grain, bt_parallel_fn *fn, void *context);
 
 /* Threads a model uses when it names none: set by bt_set_threads, else BERTC_NUM_THREADS, else bt_cpu_count(). */

@@ -8,13 +8,15 @@ void bt_fold_init(struct bt_fold *fold, const struct bt_ref *ref, const void *da
 {
     int64_t dims[BT_MAX_RANK], strides[BT_MAX_RANK];
     int last = ref->rank - 1, rank = 0;
-    while (last >= 0 && !(along >> last & 1))
+    while (last >= 0 && !(along >> last & 1)) {
         last--;
+    }
     fold->outer = fold->length = fold->inner = 1;
     for (int pass = 0; pass < 2; pass++) { /* first the kept dims before `last`, then those to run along */
         for (int d = 0; d <= last; d++) {
-            if ((along >> d & 1) != (unsigned)pass)
+            if ((along >> d & 1) != (unsigned)pass) {
                 continue;
+            }
             *(pass ? &fold->length : &fold->outer) *= ref->dims[d];
             dims[rank] = ref->dims[d];
             strides[rank++] = ref->strides[d];

@@ -44,8 +44,8 @@ struct bt_reader {
 
 void bt_reader_init(struct bt_reader *reader, enum bt_lane lane, enum bt_dtype dtype, int rank, const int64_t *dims,
                     const int64_t *strides, const void *data);
-/* Items [begin, begin + n), which must exist: an address within the tensor if they lie there as lanes, else `buffer`, into
- * which they are loaded. */
+/* Items [begin, begin + n), which must exist: an address within the tensor if they lie there as lanes, else `buffer`,
+ * into which they are loaded. */
 const void *bt_reader_read(const struct bt_reader *reader, int64_t begin, int64_t n, void *buffer);
 /* Whether all items of each block [i * block, (i + 1) * block) are one and the same. */
 bool bt_reader_uniform(const struct bt_reader *reader, int64_t block);

@@ -41,11 +41,13 @@ static void place_new(struct places *p, int32_t id)
         }
         gap_start = end_of(next);
     }
-    if (best == p->count)
+    if (best == p->count) {
         storage->offset = gap_start;
+    }
     insert(p, best, id);
-    if (end_of(storage) > p->total)
+    if (end_of(storage) > p->total) {
         p->total = end_of(storage);
+    }
 }
 
 static bool whole(const struct bt_ref *ref, const struct bt_ref *out)
@@ -61,21 +63,25 @@ static int32_t find_donor(const struct places *p, size_t at)
 {
     const struct bt_step *step = &p->steps[at];
     int32_t donor = -1;
-    if (step->fn != bt_step_pointwise)
+    if (step->fn != bt_step_pointwise) {
         return -1;
+    }
     for (int i = 0; i < step->nargs; i++) {
         const struct bt_ref *ref = &step->args[i].ref;
-        if (step->args[i].kind != BT_ARG_VALUE || ref->space != BT_SPACE_WORK)
+        if (step->args[i].kind != BT_ARG_VALUE || ref->space != BT_SPACE_WORK) {
             continue;
+        }
         const struct bt_storage *storage = &p->storages[ref->slot];
-        if (donor < 0 && storage->last == at && storage->output < 0 && whole(ref, &step->outs[0]))
+        if (donor < 0 && storage->last == at && storage->output < 0 && whole(ref, &step->outs[0])) {
             donor = ref->slot;
+        }
     }
     for (int i = 0; i < step->nargs; i++) {
         const struct bt_ref *ref = &step->args[i].ref;
         if (step->args[i].kind == BT_ARG_VALUE && ref->space == BT_SPACE_WORK && ref->slot == donor &&
-            !whole(ref, &step->outs[0]))
+            !whole(ref, &step->outs[0])) {
             return -1;
+        }
     }
     return donor;
 }
@@ -83,8 +89,9 @@ static int32_t find_donor(const struct places *p, size_t at)
 static void take_over(struct places *p, int32_t donor, int32_t id)
 {
     size_t i = 0;
-    while (p->live[i] != donor)
+    while (p->live[i] != donor) {
         i++;
+    }
     p->storages[id].offset = p->storages[donor].offset;
     p->live[i] = id;
 }
@@ -93,8 +100,9 @@ static void drop_dead(struct places *p, size_t at)
 {
     size_t kept = 0;
     for (size_t i = 0; i < p->count; i++) {
-        if (p->storages[p->live[i]].last >= at)
+        if (p->storages[p->live[i]].last >= at) {
             p->live[kept++] = p->live[i];
+        }
     }
     p->count = kept;
 }
@@ -108,19 +116,23 @@ enum bertc_status bt_place(const struct bt_step *steps, size_t step_count, struc
         drop_dead(&p, at);
         for (int i = 0; i < step->nouts; i++) {
             int32_t id = step->outs[i].slot;
-            if (step->outs[i].space != BT_SPACE_WORK || storages[id].output >= 0)
+            if (step->outs[i].space != BT_SPACE_WORK || storages[id].output >= 0) {
                 continue;
+            }
             int32_t donor = find_donor(&p, at);
-            if (donor >= 0)
+            if (donor >= 0) {
                 take_over(&p, donor, id);
-            else
+            } else {
                 place_new(&p, id);
+            }
         }
-        if (step->scratch_size > 0)
+        if (step->scratch_size > 0) {
             place_new(&p, step->scratch.slot);
-        if (p.total > BT_PLACE_LIMIT)
+        }
+        if (p.total > BT_PLACE_LIMIT) {
             return bt_error_set(err, BERTC_INPUT, "a call of this size needs more than %lld bytes of workspace",
                                 (long long)BT_PLACE_LIMIT);
+        }
     }
     *total = p.total;
     return BERTC_OK;

@@ -14,8 +14,8 @@ struct bt_storage {
     int64_t offset; /* set here */
 };
 
-/* Places the storages; *total is the workspace's size. The steps' WORK refs carry the number of their storage in `slot` and
- * an offset from its start. `order` has room for one item a storage. */
+/* Places the storages; *total is the workspace's size. The steps' WORK refs carry the number of their storage in `slot`
+ * and an offset from its start. `order` has room for one item a storage. */
 enum bertc_status bt_place(const struct bt_step *steps, size_t step_count, struct bt_storage *storages, int32_t *order,
                            int64_t *total, struct bertc_error *err);
 

@@ -8,7 +8,7 @@
 #include "exec/weights.h"
 #include "graph/graph.h"
 
-/* A tensor of the call's result. Where `input` >= 0 the result is a view of an argument, still copied to its own buffer. */
+/* A tensor of the call's result, contiguous in a buffer of its own. */
 struct bt_plan_output {
     enum bt_dtype dtype; /* as the graph says; float16 results are stored as float16, bfloat16 as float32 */
     int rank;

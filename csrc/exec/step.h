@@ -46,7 +46,7 @@ struct bt_step {
     int nargs;
     struct bt_step_arg *args;
     int nouts;
-    struct bt_ref outs[BT_MAX_OUTS]; /* own storage is contiguous; never overlaps an operand unless noted in plan.c */
+    struct bt_ref outs[BT_MAX_OUTS]; /* own storage is contiguous; overlaps an operand only as place.c says */
     struct bt_ref scratch;           /* rank 1, u8: step-private workspace of scratch_size bytes per run (0 = none) */
     int64_t scratch_size;
     const struct bt_node *node; /* NULL for the plan's own copies */

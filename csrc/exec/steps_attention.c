@@ -111,7 +111,7 @@ static void attention_plan(const struct bt_step *step, struct bt_cuts *cuts, str
     p->blocks = (p->queries + p->rows - 1) / p->rows;
     p->units = bt_iter_count(&p->heads) * p->blocks;
     p->slices = at_most(p->units, MAX_SLICES);
-    p->pitch = (p->keys + 15) / 16 * 16;
+    p->pitch = (p->keys / 16 + 1) * 16;
     p->scores = bt_cut(cuts, p->slices * p->rows * p->pitch, sizeof *p->scores);
     p->bias = bt_cut(cuts, p->mask ? p->slices * p->pitch : 0, sizeof *p->bias);
 }

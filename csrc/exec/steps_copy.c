@@ -19,8 +19,9 @@ static void copy_raw(void *context, int64_t begin, int64_t end)
     const struct copy *c = context;
     char *to = c->to + begin * c->from.item_size;
     const void *items = bt_reader_read(&c->from, begin, end - begin, to);
-    if (items != to)
+    if (items != to) {
         memcpy(to, items, (size_t)((end - begin) * c->from.item_size));
+    }
 }
 
 static void copy_converted(void *context, int64_t begin, int64_t end)
@@ -39,8 +40,9 @@ enum bertc_status bt_step_copy(const struct bt_step *step, const struct bt_run *
     (void)err;
     const struct bt_ref *from = &step->args[0].ref, *to = &step->outs[0];
     int64_t count = bt_numel(to->rank, to->dims);
-    if (count == 0)
+    if (count == 0) {
         return BERTC_OK;
+    }
     bool same = from->dtype == to->dtype;
     struct copy copy = {
         .to = bt_ref_data(run, to), .lane = same ? BT_LANE_RAW : bt_lane_of(from->dtype), .dtype = to->dtype};

@@ -8,18 +8,18 @@
 /* Takes in n items whose first is at `position`: each for its own column, or in a run all for one. */
 typedef void take_fn(void *best, int64_t *where, const void *items, int64_t n, int64_t position, bool run);
 
-#define TAKE(name, type, better)                                                                                  \
-    static void name(void *best, int64_t *where, const void *items, int64_t n, int64_t position, bool run)        \
-    {                                                                                                             \
-        type *y = best;                                                                                           \
-        for (int64_t i = 0; i < n; i++) {                                                                         \
-            int64_t column = run ? 0 : i;                                                                         \
-            type v = ((const type *)items)[i], a = y[column];                                                     \
-            if (better) {                                                                                         \
-                y[column] = v;                                                                                    \
-                where[column] = run ? position + i : position;                                                    \
-            }                                                                                                     \
-        }                                                                                                         \
+#define TAKE(name, type, better)                                                                           \
+    static void name(void *best, int64_t *where, const void *items, int64_t n, int64_t position, bool run) \
+    {                                                                                                      \
+        type *y = best;                                                                                    \
+        for (int64_t i = 0; i < n; i++) {                                                                  \
+            int64_t column = run ? 0 : i;                                                                  \
+            type v = ((const type *)items)[i], a = y[column];                                              \
+            if (better) {                                                                                  \
+                y[column] = v;                                                                             \
+                where[column] = run ? position + i : position;                                             \
+            }                                                                                              \
+        }                                                                                                  \
     }
 TAKE(take_max_f64, double, v > a || (v != v && a == a))
 TAKE(take_min_f64, double, v < a || (v != v && a == a))
@@ -49,8 +49,9 @@ static void search_block(void *context, int64_t outer, int64_t inner, int64_t n)
     }
     int64_t first = outer * s->fold.inner + inner;
     memcpy(s->indices + first, where, (size_t)n * sizeof *where);
-    if (s->values)
+    if (s->values) {
         bt_lanes_store(s->lane, &best, s->dtype, s->values + first * (int64_t)bt_dtype_size(s->dtype), n);
+    }
 }
 
 enum bertc_status bt_step_reduce_arg(const struct bt_step *step, const struct bt_run *run, struct bertc_error *err)
@@ -58,8 +59,9 @@ enum bertc_status bt_step_reduce_arg(const struct bt_step *step, const struct bt
     const struct bt_ref *from = &step->args[0].ref, *indices = &step->outs[step->nouts - 1];
     bool largest = step->op == BT_OP_ARGMAX || step->op == BT_OP_MAX_DIM;
     struct search s = {.dtype = from->dtype, .indices = bt_ref_data(run, indices)};
-    if (step->nouts > 1)
+    if (step->nouts > 1) {
         s.values = bt_ref_data(run, &step->outs[0]);
+    }
     if (bt_dtype_is_float(from->dtype)) {
         s.lane = BT_LANE_F64;
         s.take = largest ? take_max_f64 : take_min_f64;
@@ -69,10 +71,12 @@ enum bertc_status bt_step_reduce_arg(const struct bt_step *step, const struct bt
     }
     unsigned along = step->args[1].kind == BT_ARG_EXPR ? 1u << step->args[1].scalar.i : (1u << from->rank) - 1;
     bt_fold_init(&s.fold, from, bt_ref_data(run, from), from->rank > 0 ? along : 0, s.lane);
-    if (bt_numel(indices->rank, indices->dims) == 0)
+    if (bt_numel(indices->rank, indices->dims) == 0) {
         return BERTC_OK;
-    if (s.fold.length == 0)
+    }
+    if (s.fold.length == 0) {
         return bt_error_set(err, BERTC_INPUT, "%s of no items is not defined", bt_ops[step->op].name);
+    }
     bt_fold_run(&s.fold, run->threads, search_block, &s);
     return BERTC_OK;
 }

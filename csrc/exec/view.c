@@ -14,8 +14,9 @@ static enum bt_view place_permute(const struct bt_step_arg *args, struct bt_ref 
     unsigned seen = 0;
     for (int d = 0; d < out->rank && d < args[1].count; d++) {
         int64_t source = args[1].ints[d];
-        if (source < 0 || source >= from->rank || out->dims[d] != from->dims[source])
+        if (source < 0 || source >= from->rank || out->dims[d] != from->dims[source]) {
             return BT_VIEW_MISFIT;
+        }
         out->strides[d] = from->strides[source];
         seen |= 1u << source;
     }
@@ -25,8 +26,7 @@ static enum bt_view place_permute(const struct bt_step_arg *args, struct bt_ref 
 static enum bt_view place_expand(const struct bt_step_arg *args, struct bt_ref *out)
 {
     const struct bt_ref *from = &args[0].ref;
-    return view_if(
-        bt_iter_broadcast(from->rank, from->dims, from->strides, out->rank, out->dims, out->strides));
+    return view_if(bt_iter_broadcast(from->rank, from->dims, from->strides, out->rank, out->dims, out->strides));
 }
 
 /* Also unsqueeze and squeeze. The operand's dims are merged into runs that memory walks evenly; each run must then be
@@ -35,8 +35,9 @@ static enum bt_view place_reshape(const struct bt_step_arg *args, struct bt_ref 
 {
     const struct bt_ref *from = &args[0].ref;
     int64_t count = bt_numel(from->rank, from->dims);
-    if (bt_numel(out->rank, out->dims) != count)
+    if (bt_numel(out->rank, out->dims) != count) {
         return BT_VIEW_MISFIT;
+    }
     if (count == 0) {
         bt_contiguous_strides(out->rank, out->dims, out->strides);
         return BT_VIEW_ALIAS;
@@ -55,8 +56,9 @@ static enum bt_view place_reshape(const struct bt_step_arg *args, struct bt_ref 
         }
         out->strides[d] = run < 0 ? 1 : runs.strides[0][run] * used;
         used *= out->dims[d];
-        if (run >= 0 && runs.dims[run] % used != 0)
+        if (run >= 0 && runs.dims[run] % used != 0) {
             return BT_VIEW_COPY;
+        }
     }
     return BT_VIEW_ALIAS;
 }
@@ -65,17 +67,20 @@ static enum bt_view place_slice(const struct bt_step_arg *args, struct bt_ref *o
 {
     const struct bt_ref *from = &args[0].ref;
     int64_t dim = args[1].scalar.i, start = args[2].scalar.i, step = args[4].kind == BT_ARG_EXPR ? args[4].scalar.i : 1;
-    if (out->rank != from->rank || dim < 0 || dim >= from->rank || start < 0 || start > from->dims[dim] || step < 1)
+    if (out->rank != from->rank || dim < 0 || dim >= from->rank || start < 0 || start > from->dims[dim] || step < 1) {
         return BT_VIEW_MISFIT;
+    }
     for (int d = 0; d < from->rank; d++) {
-        if (d != dim && out->dims[d] != from->dims[d])
+        if (d != dim && out->dims[d] != from->dims[d]) {
             return BT_VIEW_MISFIT;
+        }
         out->strides[d] = from->strides[d];
     }
     int64_t count = out->dims[dim], left = from->dims[dim] - start;
     out->offset += start * from->strides[dim] * (int64_t)bt_dtype_size(from->dtype);
-    if (count > 1)
+    if (count > 1) {
         out->strides[dim] *= step;
+    }
     return view_if(count == 0 || (left > 0 && count - 1 <= (left - 1) / step));
 }
 
@@ -83,13 +88,15 @@ static enum bt_view place_select(const struct bt_step_arg *args, struct bt_ref *
 {
     const struct bt_ref *from = &args[0].ref;
     int64_t dim = args[1].scalar.i, index = args[2].scalar.i;
-    if (out->rank != from->rank - 1 || dim < 0 || dim >= from->rank || index < 0 || index >= from->dims[dim])
+    if (out->rank != from->rank - 1 || dim < 0 || dim >= from->rank || index < 0 || index >= from->dims[dim]) {
         return BT_VIEW_MISFIT;
+    }
     out->offset += index * from->strides[dim] * (int64_t)bt_dtype_size(from->dtype);
     for (int d = 0; d < out->rank; d++) {
         int source = d < dim ? d : d + 1;
-        if (out->dims[d] != from->dims[source])
+        if (out->dims[d] != from->dims[source]) {
             return BT_VIEW_MISFIT;
+        }
         out->strides[d] = from->strides[source];
     }
     return BT_VIEW_ALIAS;

@@ -31,10 +31,12 @@ struct bt_weights *bt_weights_new(void)
 
 void bt_weights_free(struct bt_weights *weights)
 {
-    if (!weights)
+    if (!weights) {
         return;
-    for (size_t i = 0; i < weights->cap; i++)
+    }
+    for (size_t i = 0; i < weights->cap; i++) {
         bt_free(weights->slots[i].data);
+    }
     bt_free(weights->slots);
     pthread_mutex_destroy(&weights->lock);
     bt_free(weights);
@@ -60,26 +62,31 @@ static bool same_tensor(const struct bt_tensor *a, const struct bt_tensor *b)
 static struct copy *find(struct copy *slots, size_t cap, const struct bt_tensor *tensor)
 {
     uint64_t hash = (uintptr_t)tensor->data + (uint64_t)tensor->dtype;
-    for (int d = 0; d < tensor->rank; d++)
+    for (int d = 0; d < tensor->rank; d++) {
         hash = (hash ^ (uint64_t)tensor->dims[d] ^ (uint64_t)tensor->strides[d] << 32) * 0x9e3779b97f4a7c15u;
+    }
     hash ^= hash >> 29;
     size_t i = (size_t)hash & (cap - 1);
-    while (slots[i].data && !same_tensor(&slots[i].from, tensor))
+    while (slots[i].data && !same_tensor(&slots[i].from, tensor)) {
         i = (i + 1) & (cap - 1);
+    }
     return &slots[i];
 }
 
 static bool make_room(struct bt_weights *weights)
 {
-    if (weights->count < weights->cap / 2)
+    if (weights->count < weights->cap / 2) {
         return true;
+    }
     size_t cap = weights->cap ? weights->cap * 2 : 64;
     struct copy *slots = bt_calloc(cap, sizeof *slots);
-    if (!slots)
+    if (!slots) {
         return false;
+    }
     for (size_t i = 0; i < weights->cap; i++) {
-        if (weights->slots[i].data)
+        if (weights->slots[i].data) {
             *find(slots, cap, &weights->slots[i].from) = weights->slots[i];
+        }
     }
     bt_free(weights->slots);
     weights->slots = slots;
@@ -94,27 +101,32 @@ static bool convert(struct copy *copy, const struct bt_tensor *tensor, size_t *b
     int64_t dims[BT_MAX_RANK], count = 1;
     for (int d = 0; d < tensor->rank; d++) {
         dims[d] = tensor->strides[d] == 0 && tensor->dims[d] > 0 ? 1 : tensor->dims[d];
-        if (!bt_mul_i64(count, dims[d], &count))
+        if (!bt_mul_i64(count, dims[d], &count)) {
             return false;
+        }
     }
     bt_contiguous_strides(tensor->rank, dims, copy->strides);
     for (int d = 0; d < tensor->rank; d++) {
-        if (dims[d] != tensor->dims[d])
+        if (dims[d] != tensor->dims[d]) {
             copy->strides[d] = 0;
+        }
     }
     copy->data = bt_alloc((size_t)count, bt_dtype_size(dtype));
-    if (!copy->data)
+    if (!copy->data) {
         return false;
+    }
     copy->from = *tensor;
     *bytes = (size_t)count * bt_dtype_size(dtype);
-    if (count == 0)
+    if (count == 0) {
         return true;
+    }
     struct bt_reader reader;
     bt_reader_init(&reader, dtype == tensor->dtype ? BT_LANE_RAW : bt_lane_of(tensor->dtype), tensor->dtype,
                    tensor->rank, dims, tensor->strides, tensor->data);
     const void *items = bt_reader_read(&reader, 0, count, copy->data);
-    if (items != copy->data)
+    if (items != copy->data) {
         memcpy(copy->data, items, *bytes);
+    }
     return true;
 }
 
@@ -123,8 +135,9 @@ enum bertc_status bt_weights_prepare(struct bt_weights *weights, const struct bt
 {
     *out = *tensor;
     if (bt_dtype_storage(tensor->dtype) == tensor->dtype &&
-        (uintptr_t)tensor->data % bt_dtype_size(tensor->dtype) == 0)
+        (uintptr_t)tensor->data % bt_dtype_size(tensor->dtype) == 0) {
         return BERTC_OK;
+    }
 
     pthread_mutex_lock(&weights->lock);
     enum bertc_status status = BERTC_OK;

@@ -117,9 +117,9 @@ static enum bertc_status check_keys(struct parser *p, const struct bt_json *obje
     enum bertc_status status = BERTC_OK;
     for (size_t i = 1; i < object->size && status == BERTC_OK; i++) {
         if (strcmp(sorted[i - 1], sorted[i]) == 0) {
-            status = bt_error_set(p->err, BERTC_FORMAT,
-                                  "JSON byte %zu: the object that ends here has the key \"%.200s\" twice", p->at,
-                                  sorted[i]);
+            status =
+                bt_error_set(p->err, BERTC_FORMAT,
+                             "JSON byte %zu: the object that ends here has the key \"%.200s\" twice", p->at, sorted[i]);
         }
     }
     bt_free(sorted);

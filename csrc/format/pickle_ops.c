@@ -183,7 +183,7 @@ static enum bertc_status run_extend(struct bt_pickle_reader *r, const struct opc
     }
     if (container->kind != op->kind) {
         return bt_pickle_fail(r, op->kind == BT_PICKLE_DICT ? "keys are set on something that is no dict"
-                                                  : "items are appended to something that is no list");
+                                                            : "items are appended to something that is no list");
     }
     return bt_pickle_append(r, container, items, count);
 }

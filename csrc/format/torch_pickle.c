@@ -7,10 +7,10 @@ static const struct {
     const char *name;
     enum bt_dtype dtype;
 } storages[] = {
-    {"torch FloatStorage", BT_F32}, {"torch DoubleStorage", BT_F64},   {"torch HalfStorage", BT_F16},
-    {"torch LongStorage", BT_I64},  {"torch BFloat16Storage", BT_BF16}, {"torch IntStorage", BT_I32},
-    {"torch ShortStorage", BT_I16}, {"torch CharStorage", BT_I8},      {"torch ByteStorage", BT_U8},
-    {"torch BoolStorage", BT_BOOL}, {"torch QInt8Storage", BT_I8},     {"torch QUInt8Storage", BT_U8},
+    {"torch FloatStorage", BT_F32},  {"torch DoubleStorage", BT_F64},    {"torch HalfStorage", BT_F16},
+    {"torch LongStorage", BT_I64},   {"torch BFloat16Storage", BT_BF16}, {"torch IntStorage", BT_I32},
+    {"torch ShortStorage", BT_I16},  {"torch CharStorage", BT_I8},       {"torch ByteStorage", BT_U8},
+    {"torch BoolStorage", BT_BOOL},  {"torch QInt8Storage", BT_I8},      {"torch QUInt8Storage", BT_U8},
     {"torch QInt32Storage", BT_I32},
 };
 
@@ -248,8 +248,8 @@ enum bertc_status bt_torch_pickle_storage(const struct bt_pickle *id, const stru
         return bt_error_set(err, BERTC_FORMAT, "storage \"%.100s\" claims %lld elements", id->items[2]->text,
                             (long long)storage.numel);
     }
-    enum bertc_status status = options->storage(options->context, id->items[2]->text, storage.dtype, storage.numel,
-                                                &storage.bytes, err);
+    enum bertc_status status =
+        options->storage(options->context, id->items[2]->text, storage.dtype, storage.numel, &storage.bytes, err);
     if (status != BERTC_OK) {
         return status;
     }

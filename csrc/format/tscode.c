@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/text.h"
 #include "format/tsparse.h"
 
 static enum bertc_status parse_block(struct bt_ts_parser *p, struct bt_ts_block *block, struct bertc_error *err);
@@ -402,6 +403,27 @@ static enum bertc_status parse_file(struct bt_ts_parser *p, struct bt_ts_file *f
         }
     }
     return BERTC_OK;
+}
+
+static void add_type(struct bt_text *text, const struct bt_ts_type *type)
+{
+    bt_text_add(text, "%s", type->name);
+    for (size_t i = 0; i < type->count; i++) {
+        bt_text_add(text, i ? ", " : "[");
+        add_type(text, type->args[i]);
+    }
+    bt_text_add(text, type->count ? "]" : "");
+}
+
+char *bt_tscode_type_text(const struct bt_ts_type *type, struct bt_arena *arena)
+{
+    struct bt_text text = {0};
+    add_type(&text, type);
+    size_t size = text.size;
+    char *made = bt_text_take(&text);
+    char *copy = made ? bt_arena_string(arena, made, size) : NULL;
+    bt_free(made);
+    return copy;
 }
 
 enum bertc_status bt_tscode_parse(const char *member, struct bt_span text, struct bt_arena *arena, struct bt_ts_file **out,

@@ -29,7 +29,7 @@ enum bt_expr_op {
     BT_EXPR_SUB,
     BT_EXPR_MUL,
     BT_EXPR_DIV,       /* true division, float */
-    BT_EXPR_FLOOR_DIV, /* Python's //, ints or floats */
+    BT_EXPR_FLOOR_DIV, /* towards negative infinity, ints or floats */
     BT_EXPR_MOD,       /* Python's % */
     BT_EXPR_POW,
     BT_EXPR_MIN,
@@ -89,7 +89,7 @@ int32_t bt_expr_symbol_index(const struct bt_exprs *x, bt_expr e); /* the symbol
  * that overflows or divides by zero gets the value 0 and sets its bit in *failed (first failing id, else -1). */
 void bt_exprs_evaluate(const struct bt_exprs *x, const int64_t *symbols, struct bt_scalar *values, bt_expr *failed);
 
-/* "b", "s + 2", "b*s*4", "0.125", "(s + 1) // 2": valid until the arena goes. */
+/* "b", "s + 2", "b*s*4", "0.125", "max(s, 4)": valid until the arena goes. */
 const char *bt_expr_text(struct bt_exprs *x, bt_expr e);
 
 #endif

@@ -1,6 +1,5 @@
 /* expr_eval.c: Python's arithmetic on ints, floats and bools */
 #include <math.h>
-#include <string.h>
 
 #include "graph/expr_node.h"
 

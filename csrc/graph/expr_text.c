@@ -23,21 +23,21 @@ static const struct {
     const char *text;
     int level;
 } infix[] = {
-    [BT_EXPR_ADD] = {" + ", LEVEL_SUM},
-    [BT_EXPR_SUB] = {" - ", LEVEL_SUM},
+    [BT_EXPR_ADD] = {"+", LEVEL_SUM},
+    [BT_EXPR_SUB] = {"-", LEVEL_SUM},
     [BT_EXPR_MUL] = {"*", LEVEL_PRODUCT},
-    [BT_EXPR_DIV] = {" / ", LEVEL_PRODUCT},
-    [BT_EXPR_FLOOR_DIV] = {" // ", LEVEL_PRODUCT},
-    [BT_EXPR_MOD] = {" % ", LEVEL_PRODUCT},
+    [BT_EXPR_DIV] = {"/", LEVEL_PRODUCT},
+    [BT_EXPR_FLOOR_DIV] = {"//", LEVEL_PRODUCT},
+    [BT_EXPR_MOD] = {"%", LEVEL_PRODUCT},
     [BT_EXPR_POW] = {"**", LEVEL_POWER},
-    [BT_EXPR_EQ] = {" == ", LEVEL_COMPARE},
-    [BT_EXPR_NE] = {" != ", LEVEL_COMPARE},
-    [BT_EXPR_LT] = {" < ", LEVEL_COMPARE},
-    [BT_EXPR_LE] = {" <= ", LEVEL_COMPARE},
-    [BT_EXPR_GT] = {" > ", LEVEL_COMPARE},
-    [BT_EXPR_GE] = {" >= ", LEVEL_COMPARE},
-    [BT_EXPR_AND] = {" and ", LEVEL_AND},
-    [BT_EXPR_OR] = {" or ", LEVEL_OR},
+    [BT_EXPR_EQ] = {"==", LEVEL_COMPARE},
+    [BT_EXPR_NE] = {"!=", LEVEL_COMPARE},
+    [BT_EXPR_LT] = {"<", LEVEL_COMPARE},
+    [BT_EXPR_LE] = {"<=", LEVEL_COMPARE},
+    [BT_EXPR_GT] = {">", LEVEL_COMPARE},
+    [BT_EXPR_GE] = {">=", LEVEL_COMPARE},
+    [BT_EXPR_AND] = {"and", LEVEL_AND},
+    [BT_EXPR_OR] = {"or", LEVEL_OR},
 };
 
 static const char *const function_names[] = {
@@ -143,7 +143,8 @@ static void write_node(struct writer *w, bt_expr e, int level)
     } else if (level < LEVEL_ATOM) {
         bool right = node->op == BT_EXPR_POW; /* the one operator that groups to the right */
         write_expr(w, node->a, level + (right || level == LEVEL_COMPARE));
-        put(w, "%s", infix[node->op].text);
+        bool tight = node->op == BT_EXPR_MUL || node->op == BT_EXPR_POW;
+        put(w, tight ? "%s" : " %s ", infix[node->op].text);
         write_expr(w, node->b, level + !right);
     } else {
         put(w, "%s(", function_names[node->op]);

@@ -386,10 +386,15 @@ bt_value bt_graph_op(struct bt_graph *g, struct bertc_error *err, enum bt_op op,
 
 /* ---- guards ---- */
 
+struct guard_key {
+    const struct bt_graph *graph;
+    bt_expr condition;
+};
+
 static bool same_guard(const void *context, int32_t id)
 {
-    const struct bt_graph *g = context;
-    return g->guards[id].condition == g->guards[g->guard_count].condition;
+    const struct guard_key *key = context;
+    return key->graph->guards[id].condition == key->condition;
 }
 
 static uint32_t hash_guard(bt_expr condition)
@@ -397,12 +402,11 @@ static uint32_t hash_guard(bt_expr condition)
     return bt_hash(BT_HASH_START, &condition, sizeof(condition));
 }
 
-/* Whether a guard for the condition is there; its index in *at. The candidate is compared from the array's spare end. */
-static bool find_guard(struct bt_graph *g, bt_expr condition, int32_t *at)
+static const struct bt_guard *find_guard(const struct bt_graph *g, bt_expr condition)
 {
-    g->guards[g->guard_count].condition = condition;
-    *at = bt_table_find(&g->guard_table, hash_guard(condition), same_guard, g);
-    return *at >= 0;
+    struct guard_key key = {g, condition};
+    int32_t at = bt_table_find(&g->guard_table, hash_guard(condition), same_guard, &key);
+    return at >= 0 ? &g->guards[at] : NULL;
 }
 
 static void fail(struct bt_graph *g, enum bertc_status status)
@@ -424,18 +428,16 @@ bool bt_graph_decide(struct bt_graph *g, bt_expr condition)
     if (bt_expr_is_const(g->exprs, truth, NULL)) {
         return value.i != 0;
     }
-    if (!bt_arena_reserve(&g->arena, &g->guards, &g->guard_cap, g->guard_count + 1, sizeof(*g->guards))) {
-        fail(g, BERTC_MEMORY);
-        return false;
+    const struct bt_guard *known = find_guard(g, truth);
+    if (known) {
+        return known->expected;
     }
-    int32_t at;
-    if (find_guard(g, truth, &at)) {
-        return g->guards[at].expected;
+    known = find_guard(g, opposite);
+    if (known) {
+        return !known->expected;
     }
-    if (find_guard(g, opposite, &at)) {
-        return !g->guards[at].expected;
-    }
-    if (!bt_table_add(&g->guard_table, &g->arena, hash_guard(truth), (int32_t)g->guard_count)) {
+    if (!bt_arena_reserve(&g->arena, &g->guards, &g->guard_cap, g->guard_count + 1, sizeof(*g->guards)) ||
+        !bt_table_add(&g->guard_table, &g->arena, hash_guard(truth), (int32_t)g->guard_count)) {
         fail(g, BERTC_MEMORY);
         return false;
     }

@@ -134,10 +134,10 @@ enum bertc_status bt_graph_constant(struct bt_graph *g, const struct bt_tensor *
 
 /* Appends a node, infers its outputs and writes their ids to outs (bt_ops' number of them). Inference also brings the
  * arguments into canonical form: dims non-negative constants, -1 in shapes resolved, slice bounds clamped to
- * [0, size], omitted trailing arguments NONE. Lists are copied. A misfit (shapes that do not broadcast, a float index) is
- * BERTC_INPUT and names op, where, shapes and the inputs from which they came; more than BT_MAX_RANK dims or an
- * unimplemented dtype is BERTC_UNSUPPORTED. A view that changes nothing, or a cast to the same dtype, appends no node and
- * returns its operand. */
+ * [0, size], omitted trailing arguments NONE. Lists are copied. A misfit (shapes that do not broadcast, a float index)
+ * is BERTC_INPUT and names op, where, shapes and the inputs from which they came; more than BT_MAX_RANK dims or an
+ * unimplemented dtype is BERTC_UNSUPPORTED. A view that changes nothing, or a cast to the same dtype, appends no node
+ * and returns its operand; a node that is there already is not appended again. */
 enum bertc_status bt_graph_node(struct bt_graph *g, enum bt_op op, const struct bt_arg *args, int nargs, bt_value *outs,
                                 struct bertc_error *err);
 
@@ -170,8 +170,8 @@ const char *bt_graph_origin(const struct bt_graph *g, bt_value value);
 bt_value bt_graph_root(const struct bt_graph *g, bt_value value);
 int bt_op_nargs(enum bt_op op);
 
-/* Inference for one node: fills dtype/rank/dims of infos[0..nouts) and canonicalises args. Called by bt_graph_node, and by
- * passes after a rewrite. (infer.c, one function a rule of ops.inc) */
+/* Inference for one node: fills dtype/rank/dims of infos[0..nouts) and canonicalises args. Called by bt_graph_node, and
+ * by passes after a rewrite. (infer.c, one function a rule of ops.inc) */
 enum bertc_status bt_infer(struct bt_graph *g, struct bt_node *node, struct bt_value_info *infos,
                            struct bertc_error *err);
 
@@ -182,7 +182,9 @@ enum bertc_status bt_graph_verify(struct bt_graph *g, struct bertc_error *err);
  * `title` becomes the first line. */
 char *bt_graph_text(struct bt_graph *g, const char *title);
 
-/* Marks which values and nodes the outputs need and drops the other nodes. */
+/* How often each value is used by nodes and outputs; freed by bt_free. NULL: out of memory. */
+int32_t *bt_graph_uses(const struct bt_graph *g);
+/* Drops the nodes that no output needs; their values' index becomes -1. */
 enum bertc_status bt_graph_drop_dead(struct bt_graph *g, struct bertc_error *err);
 
 #endif

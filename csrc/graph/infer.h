@@ -60,7 +60,7 @@ enum bertc_status bt_infer_broadcast(struct bt_inference *in, const struct bt_va
 /* The promoted dtype of arguments first..last into out[0]. */
 enum bertc_status bt_infer_promote(struct bt_inference *in, int first, int last);
 bool bt_infer_same_shape(struct bt_inference *in, const struct bt_value_info *a, const struct bt_value_info *b);
-/* Clamped start, end and the length of a slice of a dimension; arguments first, first+1 and first+2 are start, end, step. */
+/* Clamped start, end and the length of a slice of a dimension; arguments first to first + 2 are start, end, step. */
 enum bertc_status bt_infer_bounds(struct bt_inference *in, const struct bt_value_info *self, int dim, int first,
                                   bt_expr *length);
 /* An index into `size`, wrapped and checked, stored in argument i. */

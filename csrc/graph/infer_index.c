@@ -39,8 +39,8 @@ enum bertc_status bt_infer_gather(struct bt_inference *in)
     return BERTC_OK;
 }
 
-/* The shape of self[indices], into out[0]: the index tensors broadcast together; their dims stand where the indices stood
- * when those are adjacent, else in front. */
+/* The shape of self[indices], into out[0]: the index tensors broadcast together; their dims stand where the indices
+ * stood when those are adjacent, else in front. */
 static enum bertc_status indexed_shape(struct bt_inference *in, const struct bt_value_info *self)
 {
     const struct bt_arg *indices = &in->node->args[1];

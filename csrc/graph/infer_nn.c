@@ -309,7 +309,7 @@ enum bertc_status bt_infer_conv1d(struct bt_inference *in)
         return bt_infer_misfit(in, "input %s does not fit the weight %s in %lld groups", bt_infer_shape_of(in, input),
                                bt_infer_shape_of(in, weight), (long long)groups);
     }
-    /* length = (L + 2 * padding - dilation * (taps - 1) - 1) // stride + 1 */
+    /* length = floor((L + 2 * padding - dilation * (taps - 1) - 1) / stride) + 1 */
     int64_t reach;
     if (!bt_mul_i64(dilation, taps - 1, &reach)) {
         return bt_infer_misfit(in, "the kernel's reach overflows");

@@ -104,36 +104,15 @@ static void put_node(struct printer *p, const struct bt_node *node)
 static void put_type(struct printer *p, bt_value value)
 {
     const struct bt_value_info *info = &p->g->values[value];
-    bt_text_add(&p->text, "%s[", info->dtype == BT_F32 ? "" : bt_dtype_name(info->dtype));
-    for (int d = 0; d < info->rank; d++) {
-        bt_text_add(&p->text, "%s%s", d ? ", " : "", bt_expr_text(p->g->exprs, info->dims[d]));
-    }
-    bt_text_add(&p->text, "]");
+    bt_text_add(&p->text, "%s", info->dtype == BT_F32 ? "" : bt_dtype_name(info->dtype));
+    bt_dims_text(p->g, info, &p->text);
 }
 
-static void put_tree(struct printer *p, const struct bt_tree *tree)
+static void put_result(void *context, bt_value value, struct bt_text *text)
 {
-    static const char *const open[] = {[BT_TREE_TUPLE] = "(", [BT_TREE_LIST] = "[", [BT_TREE_DICT] = "{"};
-    static const char *const close[] = {[BT_TREE_TUPLE] = ")", [BT_TREE_LIST] = "]", [BT_TREE_DICT] = "}"};
-    switch (tree->kind) {
-    case BT_TREE_NONE: bt_text_add(&p->text, "None"); return;
-    case BT_TREE_TENSOR: put_value(p, tree->value); return;
-    case BT_TREE_SCALAR: put_item(p, BT_ARG_EXPR, tree->scalar); return;
-    case BT_TREE_STRING: bt_text_add(&p->text, "'%s'", tree->text); return;
-    case BT_TREE_TUPLE:
-    case BT_TREE_LIST:
-    case BT_TREE_DICT: break;
-    }
-    bt_text_add(&p->text, "%s", open[tree->kind]);
-    for (int32_t i = 0; i < tree->count; i++) {
-        bt_text_add(&p->text, "%s", i ? ", " : "");
-        if (tree->items[i].key) {
-            bt_text_add(&p->text, "%s: ", tree->items[i].key);
-        }
-        put_tree(p, &tree->items[i]);
-    }
-    bool single = tree->kind == BT_TREE_TUPLE && tree->count == 1;
-    bt_text_add(&p->text, "%s%s", single ? "," : "", close[tree->kind]);
+    struct printer *p = context; /* which writes to the same text */
+    (void)text;
+    put_value(p, value);
 }
 
 static void put_inputs(struct printer *p)
@@ -197,7 +176,7 @@ char *bt_graph_text(struct bt_graph *g, const char *title)
     put_inputs(&p);
     put_lines(&p);
     bt_text_add(&p.text, "  return ");
-    put_tree(&p, &g->output);
+    bt_tree_write(g, &g->output, put_result, &p, &p.text);
     bt_text_add(&p.text, "\n");
     bt_free(p.numbers);
     return bt_text_take(&p.text);

@@ -266,7 +266,7 @@ static bt_expr logic(struct bt_exprs *x, enum bt_expr_op op, bt_expr a, bt_expr 
 
 /* ---- conversions ---- */
 
-/* int(x): exact quotients and whole floats go back to integer form, so that int(s / 2) is s // 2. */
+/* int(x): exact quotients and whole floats go back to integer form, so that int(s / 2) is a floor division. */
 static bt_expr float_to_int(struct bt_exprs *x, bt_expr e)
 {
     const struct bt_expr_node node = *bt_expr_node_of(x, e);

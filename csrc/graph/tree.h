@@ -5,7 +5,14 @@
 #include "base/text.h"
 #include "graph/graph.h"
 
+/* "[b, s, 384]" */
+void bt_dims_text(struct bt_graph *g, const struct bt_value_info *info, struct bt_text *text);
 void bt_value_text(struct bt_graph *g, bt_value value, struct bt_text *text);
 void bt_tree_text(struct bt_graph *g, const struct bt_tree *tree, struct bt_text *text);
+
+/* The same brackets and keys around tensors that `put` writes. */
+typedef void bt_tree_put_fn(void *context, bt_value value, struct bt_text *text);
+void bt_tree_write(struct bt_graph *g, const struct bt_tree *tree, bt_tree_put_fn *put, void *context,
+                   struct bt_text *text);
 
 #endif

@@ -33,8 +33,8 @@ const char *bt_gemm_provider(void)
     return provider;
 }
 
-void bt_gemm_f32(bool trans_b, int64_t M, int64_t N, int64_t K, const float *A, int64_t lda, const float *B, int64_t ldb,
-                 float beta, float *C, int64_t ldc)
+void bt_gemm_f32(bool trans_b, int64_t M, int64_t N, int64_t K, const float *A, int64_t lda, const float *B,
+                 int64_t ldb, float beta, float *C, int64_t ldc)
 {
     pthread_once(&once, open_provider);
     const int64_t sizes[] = {M, N, K, lda, ldb, ldc};

@@ -18,10 +18,10 @@ static bool runs_on(enum bt_isa version, enum bt_isa isa)
 void bt_kernels_init(struct bt_kernels *kernels, enum bt_isa isa)
 {
 #define BT_KERNEL_OP(name, type)
-#define BT_KERNEL(name, type, version, tolerance)                         \
-    if (runs_on((enum bt_isa)BT_ISA_##version, isa)) {                    \
-        kernels->name = bt_##name##_##version;                            \
-        kernels->isa[BT_KERNEL_##name] = (enum bt_isa)BT_ISA_##version;   \
+#define BT_KERNEL(name, type, version, tolerance)          \
+    if (runs_on(BT_ISA_##version, isa)) {                  \
+        kernels->name = bt_##name##_##version;             \
+        kernels->isa[BT_KERNEL_##name] = BT_ISA_##version; \
     }
 #include "kernel/kernels.inc"
 #undef BT_KERNEL

@@ -46,11 +46,11 @@ const char *bt_kernel_name(enum bt_kernel_id id);
 
 /* C (M x N, row stride ldc) = A (M x K, lda) * B + beta * C. B is K x N (ldb), or N x K when trans_b. fp32, through
  * OpenBLAS (single-threaded), opened at the first call; a plain C loop when there is none or BERTC_GEMM=ref. */
-void bt_gemm_f32(bool trans_b, int64_t M, int64_t N, int64_t K, const float *A, int64_t lda, const float *B, int64_t ldb,
-                 float beta, float *C, int64_t ldc);
+void bt_gemm_f32(bool trans_b, int64_t M, int64_t N, int64_t K, const float *A, int64_t lda, const float *B,
+                 int64_t ldb, float beta, float *C, int64_t ldc);
 /* "openblas 0.3.x (path)", "reference" */
 const char *bt_gemm_provider(void);
-/* A path to try before the system's names: the Python package passes the wheel's library. Before the first call only. */
+/* A path to try before the system's names: the Python package passes the wheel's. Before the first call only. */
 void bt_gemm_library(const char *path);
 
 #endif

@@ -13,6 +13,7 @@ BT_INLINE vf math_polynomial(vf x, const float *c, int count)
     }
     return y;
 }
+
 #define MATH_POLYNOMIAL(x, ...) \
     math_polynomial(x, (const float[]){__VA_ARGS__}, (int)(sizeof((const float[]){__VA_ARGS__}) / sizeof(float)))
 
@@ -30,7 +31,8 @@ BT_INLINE vf math_expm1_reduced(vf r)
     return vf_fma(vf_mul(r, r), p, r);
 }
 
-/* 0 where the result would be below 2^-125: denormal numbers cost a hundred times as much, and masked keys are common. */
+/* 0 where the result would be below 2^-125: masked keys make many such, and denormal numbers are a hundred times as
+ * slow. The other limit is where it is inf. */
 BT_INLINE vf math_exp(vf x)
 {
     vf least = vf_set1(-86.6f);

@@ -55,15 +55,15 @@ BT_INLINE void zip_scalar(vf (*f)(vf, vf), const float *a, float b, float *y, si
     }
 }
 
-#define MAP(name, f)                                         \
+#define MAP(name, f)                                          \
     void BT_VERSION(name)(const float *x, float *y, size_t n) \
-    {                                                        \
-        map_row(f, x, y, n);                                 \
+    {                                                         \
+        map_row(f, x, y, n);                                  \
     }
-#define ZIP(name, f)                                                         \
+#define ZIP(name, f)                                                          \
     void BT_VERSION(name)(const float *a, const float *b, float *y, size_t n) \
-    {                                                                        \
-        zip_row(f, a, b, y, n);                                              \
+    {                                                                         \
+        zip_row(f, a, b, y, n);                                               \
     }
 #define ZIPS(name, f)                                                  \
     void BT_VERSION(name)(const float *a, float b, float *y, size_t n) \
@@ -153,18 +153,31 @@ struct moments {
     double second;
 };
 
+/* Of at most BLOCK values. */
+BT_INLINE struct moments block_moments(const float *x, float shift, size_t n)
+{
+    vf zero = vf_set1(0.0f);
+    vf first[2] = {zero, zero}, second[2] = {zero, zero};
+    for (size_t i = 0; i < n; i += 2 * VF_LANES) {
+        BT_UNROLL
+        for (size_t j = 0; j < 2; j++) {
+            if (i + j * VF_LANES < n) {
+                vf d = vf_sub(load_part(x + i + j * VF_LANES, n - i - j * VF_LANES, shift), vf_set1(shift));
+                first[j] = vf_add(first[j], d);
+                second[j] = vf_fma(d, d, second[j]);
+            }
+        }
+    }
+    return (struct moments){vf_sum_lanes(vf_add(first[0], first[1])), vf_sum_lanes(vf_add(second[0], second[1]))};
+}
+
 BT_INLINE struct moments row_moments(const float *x, float shift, size_t n)
 {
     struct moments total = {0.0, 0.0};
-    for (size_t begin = 0; begin < n; begin += BLOCK) {
-        vf first = vf_set1(0.0f), second = first;
-        for (size_t i = begin, end = begin + block_size(n - begin); i < end; i += VF_LANES) {
-            vf d = vf_sub(load_part(x + i, end - i, shift), vf_set1(shift));
-            first = vf_add(first, d);
-            second = vf_fma(d, d, second);
-        }
-        total.first += vf_sum_lanes(first);
-        total.second += vf_sum_lanes(second);
+    for (size_t i = 0; i < n; i += BLOCK) {
+        struct moments block = block_moments(x + i, shift, block_size(n - i));
+        total.first += block.first;
+        total.second += block.second;
     }
     return total;
 }

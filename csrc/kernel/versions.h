@@ -10,11 +10,9 @@
 #undef BT_KERNEL
 #undef BT_KERNEL_OP
 
-enum {
-    BT_ISA_ref = BT_ISA_REF,
-    BT_ISA_avx2 = BT_ISA_AVX2,
-    BT_ISA_avx512 = BT_ISA_AVX512,
-    BT_ISA_neon = BT_ISA_NEON,
-};
+#define BT_ISA_ref BT_ISA_REF
+#define BT_ISA_avx2 BT_ISA_AVX2
+#define BT_ISA_avx512 BT_ISA_AVX512
+#define BT_ISA_neon BT_ISA_NEON
 
 #endif

@@ -10,6 +10,12 @@
 #define NEWEST_VERSION 10 /* kMaxSupportedFileFormatVersion of caffe2/serialize/versions.h */
 #define MAX_NAME 512
 
+const char *bt_archive_name(const struct bt_archive *archive, size_t i)
+{
+    const char *name = archive->zip.members[i].name, *prefix = archive->zip.prefix;
+    return strncmp(name, prefix, strlen(prefix)) == 0 ? name + strlen(prefix) : NULL;
+}
+
 bool bt_archive_has(struct bt_archive *archive, const char *name)
 {
     return bt_zip_find(&archive->zip, name) != NULL;
@@ -51,13 +57,13 @@ static enum bertc_status read_record(struct bt_archive *archive, const char *nam
     return BERTC_OK;
 }
 
-static bool any_member(const struct bt_zip *zip, const char *prefix, const char *suffix)
+static bool any_member(const struct bt_archive *archive, const char *prefix, const char *suffix)
 {
-    size_t top = strlen(zip->prefix), end = strlen(suffix);
-    for (size_t i = 0; i < zip->count; i++) {
-        const char *name = zip->members[i].name + top;
-        size_t size = strlen(name);
-        if (!strncmp(name, prefix, strlen(prefix)) && size >= end && !strcmp(name + size - end, suffix)) {
+    size_t end = strlen(suffix);
+    for (size_t i = 0; i < archive->zip.count; i++) {
+        const char *name = bt_archive_name(archive, i);
+        size_t size = name ? strlen(name) : 0;
+        if (name && !strncmp(name, prefix, strlen(prefix)) && size >= end && !strcmp(name + size - end, suffix)) {
             return true;
         }
     }
@@ -79,20 +85,21 @@ static enum bertc_status refuse_other(struct bt_archive *archive, struct bertc_e
          "weights saved by torch.save, without code to run; read them with bertc.load_state_dict"},
         {"", ".npy", BERTC_UNSUPPORTED, "a NumPy .npz file, which holds arrays and no model"},
         {"bytecode.pkl", "", BERTC_UNSUPPORTED, "a mobile model without its code"},
-        {"", "", BERTC_FORMAT, "a zip archive without the members of a TorchScript model (code/, data.pkl or model.json)"},
     };
-    size_t i = 0;
-    while (kinds[i].prefix[0] + kinds[i].suffix[0] && !any_member(&archive->zip, kinds[i].prefix, kinds[i].suffix)) {
-        i++;
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        if (any_member(archive, kinds[i].prefix, kinds[i].suffix)) {
+            return bt_error_set(err, kinds[i].status, "this is %s", kinds[i].text);
+        }
     }
-    return bt_error_set(err, kinds[i].status, "this is %s", kinds[i].text);
+    return bt_error_set(err, BERTC_FORMAT,
+                        "this zip archive has no code/ folder with a model's TorchScript code, nor any other known content");
 }
 
 static enum bertc_status check_records(struct bt_archive *archive, struct bertc_error *err)
 {
     char text[32];
     enum bertc_status status;
-    if (!any_member(&archive->zip, "code/", ".py")) {
+    if (!any_member(archive, "code/", ".py")) {
         return refuse_other(archive, err);
     }
     const char *record = bt_archive_has(archive, ".data/version") ? ".data/version" : "version";
@@ -174,8 +181,18 @@ static enum bertc_status resolve_storage(void *context, const char *key, enum bt
     return bt_archive_storage(folder->archive, name, bt_dtype_size(dtype), out, err);
 }
 
-enum bertc_status bt_archive_pickle(struct bt_archive *archive, const char *stem, struct bt_pickle **out,
-                                    struct bertc_error *err)
+static enum bertc_status resolve_nothing(void *context, const char *key, enum bt_dtype dtype, int64_t numel,
+                                         struct bt_span *out, struct bertc_error *err)
+{
+    (void)context;
+    (void)key;
+    (void)err;
+    *out = (struct bt_span){NULL, (size_t)numel * bt_dtype_size(dtype)};
+    return BERTC_OK;
+}
+
+static enum bertc_status read_pickle(struct bt_archive *archive, const char *stem, bool data, struct bt_pickle **out,
+                                     struct bertc_error *err)
 {
     struct folder folder = {archive, stem};
     struct bt_span bytes;
@@ -185,6 +202,19 @@ enum bertc_status bt_archive_pickle(struct bt_archive *archive, const char *stem
     if (status) {
         return status;
     }
-    const struct bt_pickle_options options = {.storage = resolve_storage, .context = &folder, .name = name};
+    const struct bt_pickle_options options = {
+        .storage = data ? resolve_storage : resolve_nothing, .context = &folder, .name = name};
     return bt_pickle_read(bytes, &options, archive->arena, out, NULL, err);
+}
+
+enum bertc_status bt_archive_pickle(struct bt_archive *archive, const char *stem, struct bt_pickle **out,
+                                    struct bertc_error *err)
+{
+    return read_pickle(archive, stem, true, out, err);
+}
+
+enum bertc_status bt_archive_shapes(struct bt_archive *archive, const char *stem, struct bt_pickle **out,
+                                    struct bertc_error *err)
+{
+    return read_pickle(archive, stem, false, out, err);
 }

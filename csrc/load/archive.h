@@ -22,6 +22,8 @@ enum bertc_status bt_archive_open(struct bt_span bytes, struct bt_arena *arena, 
                                   struct bertc_error *err);
 void bt_archive_close(struct bt_archive *archive); /* accepts a zeroed one */
 
+/* The name of member i behind the top folder, NULL when it is outside of that. */
+const char *bt_archive_name(const struct bt_archive *archive, size_t i);
 bool bt_archive_has(struct bt_archive *archive, const char *name);
 /* A member's bytes; its absence is BERTC_FORMAT. */
 enum bertc_status bt_archive_read(struct bt_archive *archive, const char *name, struct bt_span *out,
@@ -31,6 +33,9 @@ enum bertc_status bt_archive_storage(struct bt_archive *archive, const char *nam
                                      struct bertc_error *err);
 /* Reads "<stem>.pkl", whose storages are the members "<stem>/<key>". */
 enum bertc_status bt_archive_pickle(struct bt_archive *archive, const char *stem, struct bt_pickle **out,
+                                    struct bertc_error *err);
+/* The same without the storages, which may be absent: the tensors have shape and dtype, their data is NULL. */
+enum bertc_status bt_archive_shapes(struct bt_archive *archive, const char *stem, struct bt_pickle **out,
                                     struct bertc_error *err);
 
 #endif

@@ -26,12 +26,18 @@ enum { ENTRIES = sizeof entries / sizeof *entries, BUCKETS = 1024, PARAMS = 4 * 
 /* Built once a process: names hashed without their overload, overloads chained in the table's order, schemas parsed. */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int16_t buckets[BUCKETS]; /* entry + 1 */
-static int16_t next[ENTRIES];    /* entry + 1 */
+static int16_t next[ENTRIES]; /* entry + 1 */
 static struct bt_param params[PARAMS];
 static struct {
     int16_t first;
     int16_t count;
 } spans[ENTRIES];
+
+/* The schema "..." is for what is refused, or ignored, whatever its arguments. */
+static bool takes_anything(const struct entry *entry)
+{
+    return entry->schema[0] == '.';
+}
 
 /* "aten::add" of "aten::add.Tensor". */
 static size_t base_size(const char *name)
@@ -49,11 +55,13 @@ static bool same_base(const char *entry, const char *name, size_t size)
 static size_t find_bucket(const char *name, size_t size)
 {
     uint32_t hash = 2166136261u;
-    for (size_t i = 0; i < size; i++)
+    for (size_t i = 0; i < size; i++) {
         hash = (hash ^ (uint8_t)name[i]) * 16777619u;
+    }
     size_t at = (hash ^ hash >> 15) % BUCKETS;
-    while (buckets[at] && !same_base(entries[buckets[at] - 1].name, name, size))
+    while (buckets[at] && !same_base(entries[buckets[at] - 1].name, name, size)) {
         at = (at + 1) % BUCKETS;
+    }
     return at;
 }
 
@@ -63,15 +71,16 @@ static void build_index(void)
     int used = 0;
     for (int i = 0; i < ENTRIES; i++) {
         struct bt_param parsed[BT_MAX_PARAMS];
-        int count = bt_schema_parse(entries[i].schema, parsed);
+        int count = takes_anything(&entries[i]) ? 0 : bt_schema_parse(entries[i].schema, parsed);
         assert(used + count <= PARAMS);
         spans[i].first = (int16_t)used;
         spans[i].count = (int16_t)count;
         memcpy(params + used, parsed, (size_t)count * sizeof *parsed);
         used += count;
         int16_t *link = &buckets[find_bucket(entries[i].name, base_size(entries[i].name))];
-        while (*link)
+        while (*link) {
             link = &next[*link - 1];
+        }
         *link = (int16_t)(i + 1);
     }
 }
@@ -91,8 +100,9 @@ static void describe(const struct bt_lower *l, const struct bt_aten_args *args, 
         used += (size_t)snprintf(text + used, size - used, "%s%s%s%s", i ? ", " : "", key, *key ? "=" : "",
                                  bt_dyn_type_name(l, &args->items[i]));
     }
-    if (used < size)
+    if (used < size) {
         snprintf(text + used, size - used, ")");
+    }
 }
 
 /* `self` now means the result. */
@@ -102,11 +112,13 @@ static enum bertc_status write_back(struct bt_call *c, struct bt_dyn self)
         *self.seq = *c->out.seq;
         return BERTC_OK;
     }
-    if (self.kind != BT_DYN_TENSOR || (c->out.kind == BT_DYN_TENSOR && c->out.tensor == self.tensor))
+    if (self.kind != BT_DYN_TENSOR || (c->out.kind == BT_DYN_TENSOR && c->out.tensor == self.tensor)) {
         return BERTC_OK;
-    if (c->out.kind == BT_DYN_TENSOR && c->out.tensor->base == self.tensor)
+    }
+    if (c->out.kind == BT_DYN_TENSOR && c->out.tensor->base == self.tensor) {
         return bt_error_set(c->err, BERTC_UNSUPPORTED, "%s changes a tensor's shape in place, which is not implemented",
                             c->name);
+    }
     if (!self.tensor->base && self.tensor->number >= 0 && bt_lower_is_number(c->out)) {
         self.tensor->number = bt_number_convert(c->x, bt_lower_expr(c, c->out), bt_var_dtype(c->l, self.tensor));
         self.tensor->dtype = bt_var_dtype(c->l, self.tensor);
@@ -124,13 +136,18 @@ static const struct entry *choose(struct bt_call *c, int chain, const struct bt_
     for (int strict = 1; strict >= 0; strict--) {
         for (int i = chain; i; i = next[i - 1]) {
             bool fits;
-            memset(c->args, 0, sizeof c->args);
-            c->status = bt_schema_bind(c->l, params + spans[i - 1].first, spans[i - 1].count, args, strict, c->args, &fits,
-                                       c->err);
-            if (c->status != BERTC_OK)
-                return NULL;
-            if (fits)
+            if (takes_anything(&entries[i - 1])) {
                 return &entries[i - 1];
+            }
+            memset(c->args, 0, sizeof c->args);
+            c->status = bt_schema_bind(c->l, params + spans[i - 1].first, spans[i - 1].count, args, strict, c->args,
+                                       &fits, c->err);
+            if (c->status != BERTC_OK) {
+                return NULL;
+            }
+            if (fits) {
+                return &entries[i - 1];
+            }
         }
     }
     char text[400];
@@ -139,33 +156,39 @@ static const struct entry *choose(struct bt_call *c, int chain, const struct bt_
     return NULL;
 }
 
-enum bertc_status bt_aten_call(struct bt_lower *l, const char *name, const struct bt_aten_args *args, struct bt_dyn *out,
-                               struct bertc_error *err)
+enum bertc_status bt_aten_call(struct bt_lower *l, const char *name, const struct bt_aten_args *args,
+                               struct bt_dyn *out, struct bertc_error *err)
 {
     pthread_once(&once, build_index);
     size_t size = base_size(name);
     char base[96];
-    if (size >= sizeof base)
+    if (size >= sizeof base) {
         return bt_error_set(err, BERTC_UNSUPPORTED, "operator %.80s... is not implemented", name);
+    }
     memcpy(base, name, size);
     base[size] = '\0';
     int chain = find(base, size);
     /* Any add_ that is not listed is add, and its result replaces self. */
     bool in_place = size > 2 && base[size - 1] == '_' && base[size - 2] != '_' && base[size - 2] != ':';
-    if (!chain && in_place)
+    if (!chain && in_place) {
         chain = find(base, size - 1);
-    if (!chain)
+    }
+    if (!chain) {
         return bt_error_set(err, BERTC_UNSUPPORTED, "operator %s is not implemented", base);
+    }
     struct bt_call call = {.l = l, .g = l->graph, .x = l->graph->exprs, .name = base, .out = bt_dyn_none(), .err = err};
     const struct entry *entry = choose(&call, chain, args);
-    if (!entry)
+    if (!entry) {
         return call.status;
+    }
     call.detail = entry->detail;
     entry->lower(&call);
-    if (call.status != BERTC_OK)
+    if (call.out.kind == BT_DYN_SCALAR) {
+        bt_lower_checked(&call, call.out.scalar);
+    }
+    if (call.status != BERTC_OK) {
         return call.status;
-    if (call.out.kind == BT_DYN_SCALAR && call.out.scalar < 0)
-        return bt_error_set(err, BERTC_INPUT, "%s: the numbers overflow or divide by zero", base);
+    }
     if (!in_place) {
         *out = call.out;
         return BERTC_OK;
@@ -178,9 +201,7 @@ static enum bertc_status convert(struct bt_lower *l, const struct bt_dyn *x, enu
                                  bt_expr *out, struct bertc_error *err)
 {
     struct bt_call call = {.l = l, .g = l->graph, .x = l->graph->exprs, .name = name, .err = err};
-    *out = bt_number_convert(call.x, bt_lower_expr(&call, *x), dtype);
-    if (*out < 0)
-        bt_lower_fail(&call, BERTC_INPUT, "the numbers overflow or divide by zero");
+    *out = bt_lower_checked(&call, bt_number_convert(call.x, bt_lower_expr(&call, *x), dtype));
     return call.status;
 }
 

@@ -32,8 +32,9 @@ void bt_aten_gelu(struct bt_call *c)
 {
     const char *approximate = c->args[1].text;
     bool tanh = strcmp(approximate, "tanh") == 0;
-    if (!tanh && strcmp(approximate, "none") != 0)
+    if (!tanh && strcmp(approximate, "none") != 0) {
         bt_lower_fail(c, BERTC_UNSUPPORTED, "approximate \"%s\" is not one of none, tanh", approximate);
+    }
     const struct bt_dyn operands[] = {c->args[0], bt_dyn_scalar(bt_expr_bool(c->x, tanh))};
     c->out = bt_lower_apply(c, BT_OP_GELU, 2, operands);
 }
@@ -67,11 +68,13 @@ void bt_aten_log_sigmoid(struct bt_call *c)
 /* self, alpha, scale, input_scale */
 void bt_aten_elu(struct bt_call *c)
 {
-    if (bt_lower_float(c, c->args[3]) != 1)
+    if (bt_lower_float(c, c->args[3]) != 1) {
         bt_lower_fail(c, BERTC_UNSUPPORTED, "input_scale other than 1 is not implemented");
+    }
     c->out = bt_lower_apply(c, BT_OP_ELU, 2, c->args);
-    if (bt_lower_float(c, c->args[2]) != 1)
+    if (bt_lower_float(c, c->args[2]) != 1) {
         c->out = bt_lower_binary(c, BT_OP_MUL, c->out, c->args[2]);
+    }
 }
 
 void bt_aten_selu(struct bt_call *c)
@@ -99,8 +102,9 @@ void bt_aten_prelu(struct bt_call *c)
     int rank = bt_lower_rank(c, x);
     if (rank > 1 && bt_lower_rank(c, slope) == 1) {
         bt_expr shape[BT_MAX_RANK];
-        for (int i = 0; i < rank; i++)
+        for (int i = 0; i < rank; i++) {
             shape[i] = bt_expr_int(c->x, i == 1 ? -1 : 1);
+        }
         slope = bt_lower_reshape(c, slope, shape, rank);
     }
     struct bt_dyn positive = bt_lower_binary(c, BT_OP_GT, x, bt_lower_integer(c, 0));

@@ -10,10 +10,12 @@ void bt_aten_same(struct bt_call *c)
 /* A new variable of the same value: writes to one do not show in the other. */
 static struct bt_dyn copied(struct bt_call *c, struct bt_dyn x)
 {
-    if (x.kind != BT_DYN_TENSOR)
+    if (x.kind != BT_DYN_TENSOR) {
         return x;
-    if (x.tensor->number >= 0)
+    }
+    if (x.tensor->number >= 0) {
         return bt_lower_number(c, x.tensor->number, bt_lower_type(c, x));
+    }
     return bt_lower_tensor(c, bt_lower_value(c, x).value);
 }
 
@@ -25,10 +27,11 @@ void bt_aten_clone(struct bt_call *c)
 static void convert(struct bt_call *c, enum bt_dtype dtype, bool copy)
 {
     struct bt_dyn x = c->args[0];
-    if (bt_lower_type(c, x) != dtype)
+    if (bt_lower_type(c, x) != dtype) {
         c->out = bt_lower_cast(c, x, dtype);
-    else
+    } else {
         c->out = copy ? copied(c, x) : x;
+    }
 }
 
 /* self, dtype, ..., copy: the detail is the position of copy */
@@ -69,4 +72,10 @@ void bt_aten_replace(struct bt_call *c)
 void bt_aten_zero(struct bt_call *c)
 {
     c->out = bt_lower_integer(c, 0);
+}
+
+/* self, non_blocking, copy */
+void bt_aten_to_prim(struct bt_call *c)
+{
+    convert(c, bt_lower_type(c, c->args[0]), bt_lower_bool(c, c->args[2]));
 }

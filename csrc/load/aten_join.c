@@ -11,8 +11,9 @@ static struct bt_dyn joined(struct bt_call *c, struct bt_dyn list, int dim)
         bt_lower_ok(c, bt_error_memory(c->err));
         return bt_dyn_none();
     }
-    for (size_t i = 0; i < bt_lower_count(list); i++)
+    for (size_t i = 0; i < bt_lower_count(list); i++) {
         values[count++] = bt_lower_value(c, list.seq->items[i]).value;
+    }
     const struct bt_arg args[] = {bt_arg_values(values, (int32_t)count), bt_arg_int(c->g, dim)};
     return bt_lower_node(c, BT_OP_CAT, 2, args);
 }
@@ -28,11 +29,13 @@ void bt_aten_cat(struct bt_call *c)
 {
     struct bt_dyn list = bt_lower_seq(c, BT_DYN_LIST, NULL, 0), all = c->args[0];
     for (size_t i = 0; i < bt_lower_count(all); i++) {
-        if (!is_legacy_empty(c, all.seq->items[i]))
+        if (!is_legacy_empty(c, all.seq->items[i])) {
             bt_lower_append(c, &list, all.seq->items[i]);
+        }
     }
-    if (bt_lower_count(list) == 0)
+    if (bt_lower_count(list) == 0) {
         list = all;
+    }
     if (bt_lower_count(list) == 0) {
         bt_lower_fail(c, BERTC_INPUT, "the list of tensors is empty");
         return;
@@ -48,8 +51,9 @@ void bt_aten_stack(struct bt_call *c)
         return;
     }
     int dim = bt_lower_dim(c, c->args[1], bt_lower_rank(c, all.seq->items[0]) + 1);
-    for (size_t i = 0; i < bt_lower_count(all); i++)
+    for (size_t i = 0; i < bt_lower_count(all); i++) {
         bt_lower_append(c, &list, bt_lower_unsqueeze(c, all.seq->items[i], dim));
+    }
     c->out = joined(c, list, dim);
 }
 
@@ -59,8 +63,9 @@ static void join_at_least(struct bt_call *c, int rank, int dim)
     struct bt_dyn list = bt_lower_seq(c, BT_DYN_LIST, NULL, 0);
     for (size_t i = 0; i < bt_lower_count(c->args[0]); i++) {
         struct bt_dyn x = c->args[0].seq->items[i];
-        while (c->status == BERTC_OK && bt_lower_rank(c, x) < rank)
+        while (c->status == BERTC_OK && bt_lower_rank(c, x) < rank) {
             x = bt_lower_unsqueeze(c, x, 0);
+        }
         bt_lower_append(c, &list, x);
     }
     c->out = joined(c, list, dim);
@@ -83,8 +88,9 @@ static struct bt_dyn repeat_dim(struct bt_call *c, struct bt_dyn x, int dim, bt_
     bt_expr shape[BT_MAX_RANK];
     int rank = bt_lower_shape(c, x, shape);
     int64_t size;
-    if (c->status != BERTC_OK)
+    if (c->status != BERTC_OK) {
         return x;
+    }
     bt_expr merged = bt_expr_binary(c->x, BT_EXPR_MUL, shape[dim], times);
     if (bt_expr_is_int(c->x, shape[dim], &size) && size == 1) {
         shape[dim] = times;
@@ -93,8 +99,9 @@ static struct bt_dyn repeat_dim(struct bt_call *c, struct bt_dyn x, int dim, bt_
     int axis = each ? dim + 1 : dim;
     x = bt_lower_unsqueeze(c, x, axis);
     rank = bt_lower_shape(c, x, shape);
-    if (c->status != BERTC_OK)
+    if (c->status != BERTC_OK) {
         return x;
+    }
     shape[axis] = times;
     x = bt_lower_expand(c, x, shape, rank);
     shape[dim] = merged;
@@ -108,13 +115,15 @@ void bt_aten_repeat(struct bt_call *c)
     struct bt_dyn x = c->args[0];
     bt_expr repeats[BT_MAX_RANK];
     int count = bt_lower_list(c, c->args[1], repeats, BT_MAX_RANK);
-    while (c->status == BERTC_OK && bt_lower_rank(c, x) < count)
+    while (c->status == BERTC_OK && bt_lower_rank(c, x) < count) {
         x = bt_lower_unsqueeze(c, x, 0);
+    }
     int skipped = bt_lower_rank(c, x) - count;
     for (int i = 0; i < count; i++) {
         int64_t times;
-        if (!bt_expr_is_int(c->x, repeats[i], &times) || times != 1)
+        if (!bt_expr_is_int(c->x, repeats[i], &times) || times != 1) {
             x = repeat_dim(c, x, skipped + i, repeats[i], false);
+        }
     }
     c->out = x;
 }
@@ -136,8 +145,9 @@ void bt_aten_repeat_interleave(struct bt_call *c)
 void bt_aten_flip(struct bt_call *c)
 {
     int dims[BT_MAX_RANK], count = 0;
-    if (bt_lower_count(c->args[1]) > 0)
+    if (bt_lower_count(c->args[1]) > 0) {
         count = bt_lower_dims(c, c->args[1], bt_lower_rank(c, c->args[0]), dims);
+    }
     const struct bt_arg args[] = {bt_lower_value(c, c->args[0]), bt_lower_ints(c, dims, count)};
     c->out = bt_lower_node(c, BT_OP_FLIP, 2, args);
 }
@@ -149,10 +159,11 @@ void bt_aten_roll(struct bt_call *c)
     bt_expr shape[BT_MAX_RANK], all = bt_expr_int(c->x, -1);
     int dims[BT_MAX_RANK] = {0}, count = 1, rank = bt_lower_shape(c, x, shape);
     bool flat = bt_lower_count(c->args[2]) == 0;
-    if (flat)
+    if (flat) {
         x = bt_lower_reshape(c, x, &all, 1);
-    else
+    } else {
         count = bt_lower_dims(c, c->args[2], rank, dims);
+    }
     const struct bt_arg args[] = {bt_lower_value(c, x), bt_lower_exprs(c, c->args[1]), bt_lower_ints(c, dims, count)};
     x = bt_lower_node(c, BT_OP_ROLL, 3, args);
     c->out = flat ? bt_lower_reshape(c, x, shape, rank) : x;
@@ -173,8 +184,9 @@ void bt_aten_constant_pad(struct bt_call *c)
 /* self, pad, mode, value */
 void bt_aten_pad(struct bt_call *c)
 {
-    if (strcmp(c->args[2].text, "constant") != 0)
+    if (strcmp(c->args[2].text, "constant") != 0) {
         bt_lower_fail(c, BERTC_UNSUPPORTED, "mode \"%s\" is not implemented, only constant", c->args[2].text);
+    }
     pad_constant(c, bt_lower_given(c, 3) ? bt_lower_operand(c, c->args[3]) : bt_arg_int(c->g, 0));
 }
 

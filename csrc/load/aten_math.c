@@ -10,8 +10,9 @@ void bt_aten_unary(struct bt_call *c)
     c->out = bt_lower_unary(c, (enum bt_op)c->detail, x);
     /* math.floor and math.ceil give ints */
     bool rounds = c->detail == BT_OP_FLOOR || c->detail == BT_OP_CEIL;
-    if (rounds && x.kind == BT_DYN_SCALAR)
+    if (rounds && x.kind == BT_DYN_SCALAR) {
         c->out = bt_dyn_scalar(bt_number_convert(c->x, bt_lower_expr(c, c->out), BT_I64));
+    }
 }
 
 void bt_aten_binary(struct bt_call *c)
@@ -42,9 +43,16 @@ void bt_aten_rsub(struct bt_call *c)
 /* Rounds the quotient of integers towards zero: their float quotient would be exact only below 2^24. */
 static struct bt_dyn truncated(struct bt_call *c, struct bt_dyn a, struct bt_dyn b)
 {
-    if (bt_dtype_is_float(bt_lower_type(c, a)) || bt_dtype_is_float(bt_lower_type(c, b)))
+    bool numbers = bt_lower_is_number(a) && bt_lower_is_number(b);
+    if (numbers && bt_expr_is_non_negative(c->x, bt_lower_expr(c, a)) &&
+        bt_expr_is_non_negative(c->x, bt_lower_expr(c, b))) {
+        return bt_lower_binary(c, BT_OP_FLOOR_DIVIDE, a, b);
+    }
+    if (bt_dtype_is_float(bt_lower_type(c, a)) || bt_dtype_is_float(bt_lower_type(c, b))) {
         return bt_lower_unary(c, BT_OP_TRUNC, bt_lower_binary(c, BT_OP_DIV, a, b));
-    struct bt_dyn sign = bt_lower_binary(c, BT_OP_MUL, bt_lower_unary(c, BT_OP_SIGN, a), bt_lower_unary(c, BT_OP_SIGN, b));
+    }
+    struct bt_dyn sign =
+        bt_lower_binary(c, BT_OP_MUL, bt_lower_unary(c, BT_OP_SIGN, a), bt_lower_unary(c, BT_OP_SIGN, b));
     struct bt_dyn quotient =
         bt_lower_binary(c, BT_OP_FLOOR_DIVIDE, bt_lower_unary(c, BT_OP_ABS, a), bt_lower_unary(c, BT_OP_ABS, b));
     return bt_lower_binary(c, BT_OP_MUL, sign, quotient);
@@ -54,14 +62,15 @@ static struct bt_dyn truncated(struct bt_call *c, struct bt_dyn a, struct bt_dyn
 void bt_aten_div(struct bt_call *c)
 {
     const char *mode = bt_lower_given(c, 2) ? c->args[2].text : "";
-    if (strcmp(mode, "floor") == 0)
+    if (strcmp(mode, "floor") == 0) {
         c->out = bt_lower_binary(c, BT_OP_FLOOR_DIVIDE, c->args[0], c->args[1]);
-    else if (strcmp(mode, "trunc") == 0)
+    } else if (strcmp(mode, "trunc") == 0) {
         c->out = truncated(c, c->args[0], c->args[1]);
-    else if (*mode)
+    } else if (*mode) {
         bt_lower_fail(c, BERTC_UNSUPPORTED, "rounding_mode \"%s\" is not one of floor, trunc", mode);
-    else
+    } else {
         c->out = bt_lower_binary(c, BT_OP_DIV, c->args[0], c->args[1]);
+    }
 }
 
 void bt_aten_square(struct bt_call *c)
@@ -128,14 +137,17 @@ void bt_aten_batch_norm(struct bt_call *c)
     struct bt_dyn vectors[5];
     bt_expr shape[BT_MAX_RANK];
     int rank = bt_lower_rank(c, c->args[0]);
-    for (int i = 0; i < rank; i++)
+    for (int i = 0; i < rank; i++) {
         shape[i] = bt_expr_int(c->x, i == 1 ? -1 : 1);
-    for (int i = 1; i < 5; i++)
+    }
+    for (int i = 1; i < 5; i++) {
         vectors[i] = bt_lower_given(c, i) ? bt_lower_reshape(c, c->args[i], shape, rank) : bt_dyn_none();
+    }
     struct bt_dyn variance = bt_lower_binary(c, BT_OP_ADD, vectors[4], c->args[7]);
     struct bt_dyn x = bt_lower_binary(c, BT_OP_SUB, c->args[0], vectors[3]);
     x = bt_lower_binary(c, BT_OP_MUL, x, bt_lower_unary(c, BT_OP_RSQRT, variance));
-    if (bt_lower_given(c, 1))
+    if (bt_lower_given(c, 1)) {
         x = bt_lower_binary(c, BT_OP_MUL, x, vectors[1]);
+    }
     c->out = bt_lower_given(c, 2) ? bt_lower_binary(c, BT_OP_ADD, x, vectors[2]) : x;
 }

@@ -36,7 +36,8 @@ void bt_aten_reduce(struct bt_call *c)
 /* self, dim, keepdim, dtype */
 void bt_aten_reduce_dtype(struct bt_call *c)
 {
-    const struct bt_arg args[] = {bt_lower_value(c, c->args[0]), dims_arg(c, 1), flag(c, keepdim(c, 2)), dtype_arg(c, 3)};
+    const struct bt_arg args[] = {bt_lower_value(c, c->args[0]), dims_arg(c, 1), flag(c, keepdim(c, 2)),
+                                  dtype_arg(c, 3)};
     c->out = bt_lower_node(c, (enum bt_op)c->detail, 4, args);
 }
 
@@ -72,8 +73,9 @@ static void variance(struct bt_call *c, struct bt_arg dims, bool keep, struct bt
 {
     const struct bt_arg args[] = {bt_lower_value(c, c->args[0]), dims, flag(c, keep), correction};
     c->out = bt_lower_node(c, BT_OP_VAR, 4, args);
-    if (c->detail == BT_OP_SQRT)
+    if (c->detail == BT_OP_SQRT) {
         c->out = bt_lower_unary(c, BT_OP_SQRT, c->out);
+    }
 }
 
 /* self, dim, unbiased, keepdim */
@@ -105,8 +107,9 @@ static struct bt_dyn vector_norm(struct bt_call *c, struct bt_dyn x, double orde
 void bt_aten_norm(struct bt_call *c)
 {
     struct bt_dyn x = c->args[0];
-    if (bt_lower_given(c, 4))
+    if (bt_lower_given(c, 4)) {
         x = bt_lower_cast(c, x, bt_lower_dtype(c, c->args[4], BT_F32));
+    }
     double order = bt_lower_given(c, 1) ? bt_lower_float(c, c->args[1]) : 2;
     c->out = vector_norm(c, x, order, dims_arg(c, 2), keepdim(c, 3));
 }
@@ -128,8 +131,9 @@ void bt_aten_logsumexp(struct bt_call *c)
     struct bt_dyn sum = bt_lower_unary(c, BT_OP_LOG, bt_lower_reduce(c, BT_OP_SUM, powers, dims, count, true));
     c->out = bt_lower_binary(c, BT_OP_ADD, sum, max);
     const struct bt_arg args[] = {bt_arg_none(), bt_lower_ints(c, dims, count)};
-    if (!keepdim(c, 2))
+    if (!keepdim(c, 2)) {
         c->out = bt_lower_view(c, c->out, BT_OP_SQUEEZE, 2, args);
+    }
 }
 
 /* cumsum, softmax, log_softmax: self, dim, dtype */
@@ -171,7 +175,8 @@ void bt_aten_cosine_similarity(struct bt_call *c)
 void bt_aten_adaptive_pool(struct bt_call *c)
 {
     int last = bt_lower_rank(c, c->args[0]) - 1;
-    if (bt_lower_count(c->args[1]) != 1 || bt_lower_int(c, c->args[1].seq->items[0]) != 1 || last < 0)
+    if (bt_lower_count(c->args[1]) != 1 || bt_lower_int(c, c->args[1].seq->items[0]) != 1 || last < 0) {
         bt_lower_fail(c, BERTC_UNSUPPORTED, "an output size other than 1 is not implemented");
+    }
     c->out = bt_lower_reduce(c, BT_OP_MEAN, c->args[0], &last, 1, true);
 }

@@ -3,8 +3,9 @@
 
 static void identity(int *dims, int rank)
 {
-    for (int i = 0; i < rank; i++)
+    for (int i = 0; i < rank; i++) {
         dims[i] = i;
+    }
 }
 
 static struct bt_dyn transposed(struct bt_call *c, struct bt_dyn x, int a, int b)
@@ -35,8 +36,9 @@ void bt_aten_reverse_last(struct bt_call *c)
 void bt_aten_numpy_t(struct bt_call *c)
 {
     int dims[BT_MAX_RANK], rank = bt_lower_rank(c, c->args[0]);
-    for (int i = 0; i < rank; i++)
+    for (int i = 0; i < rank; i++) {
         dims[i] = rank - 1 - i;
+    }
     c->out = bt_lower_permute(c, c->args[0], dims, rank);
 }
 
@@ -57,17 +59,20 @@ void bt_aten_movedim(struct bt_call *c)
     int moved = bt_lower_dims(c, c->args[1], rank, from), next = 0;
     bt_lower_dims(c, c->args[2], rank, to);
     bool taken[BT_MAX_RANK] = {false};
-    for (int i = 0; i < rank; i++)
+    for (int i = 0; i < rank; i++) {
         dims[i] = -1;
+    }
     for (int i = 0; i < moved; i++) {
         dims[to[i]] = from[i];
         taken[from[i]] = true;
     }
     for (int i = 0; i < rank; i++) {
-        if (dims[i] >= 0)
+        if (dims[i] >= 0) {
             continue;
-        while (next < rank - 1 && taken[next])
+        }
+        while (next < rank - 1 && taken[next]) {
             next++;
+        }
         dims[i] = next++;
     }
     c->out = bt_lower_permute(c, c->args[0], dims, rank);
@@ -91,15 +96,19 @@ void bt_aten_flatten(struct bt_call *c)
     bt_expr shape[BT_MAX_RANK], flat[BT_MAX_RANK], product = bt_expr_int(c->x, 1);
     int rank = bt_lower_shape(c, c->args[0], shape), count = 0;
     int start = bt_lower_dim(c, c->args[1], rank), end = bt_lower_dim(c, c->args[2], rank);
-    if (start > end)
+    if (start > end) {
         bt_lower_fail(c, BERTC_INPUT, "start_dim %d comes after end_dim %d", start, end);
-    for (int i = 0; i < start; i++)
+    }
+    for (int i = 0; i < start; i++) {
         flat[count++] = shape[i];
-    for (int i = start; i <= end && i < rank; i++)
+    }
+    for (int i = start; i <= end && i < rank; i++) {
         product = bt_expr_binary(c->x, BT_EXPR_MUL, product, shape[i]);
+    }
     flat[count++] = product;
-    for (int i = end + 1; i < rank; i++)
+    for (int i = end + 1; i < rank; i++) {
         flat[count++] = shape[i];
+    }
     c->out = bt_lower_reshape(c, c->args[0], flat, count);
 }
 
@@ -115,12 +124,15 @@ void bt_aten_unflatten(struct bt_call *c)
     bt_expr shape[BT_MAX_RANK], sizes[BT_MAX_RANK], out[2 * BT_MAX_RANK];
     int rank = bt_lower_shape(c, c->args[0], shape), dim = bt_lower_dim(c, c->args[1], rank), count = 0;
     int parts = bt_lower_list(c, c->args[2], sizes, BT_MAX_RANK);
-    for (int i = 0; i < dim; i++)
+    for (int i = 0; i < dim; i++) {
         out[count++] = shape[i];
-    for (int i = 0; i < parts; i++)
+    }
+    for (int i = 0; i < parts; i++) {
         out[count++] = sizes[i];
-    for (int i = dim + 1; i < rank; i++)
+    }
+    for (int i = dim + 1; i < rank; i++) {
         out[count++] = shape[i];
+    }
     c->out = bt_lower_reshape(c, c->args[0], out, count);
 }
 
@@ -131,8 +143,9 @@ void bt_aten_squeeze(struct bt_call *c)
     int asked = bt_lower_dims(c, c->args[1], rank, dims);
     for (int i = 0; i < asked && rank > 0; i++) {
         bt_expr size = bt_lower_size(c, c->args[0], dims[i]);
-        if (bt_graph_decide(c->g, bt_expr_binary(c->x, BT_EXPR_EQ, size, bt_expr_int(c->x, 1))))
+        if (bt_graph_decide(c->g, bt_expr_binary(c->x, BT_EXPR_EQ, size, bt_expr_int(c->x, 1)))) {
             ones[count++] = dims[i];
+        }
     }
     const struct bt_arg args[] = {bt_arg_none(), bt_lower_ints(c, ones, count)};
     c->out = bt_lower_view(c, c->args[0], BT_OP_SQUEEZE, 2, args);
@@ -179,14 +192,16 @@ void bt_aten_narrow(struct bt_call *c)
     int dim = bt_lower_dim(c, c->args[1], bt_lower_rank(c, c->args[0]));
     bt_expr start = bt_lower_expr(c, c->args[2]);
     int64_t from;
-    if (bt_expr_is_int(c->x, start, &from) && from < 0)
+    if (bt_expr_is_int(c->x, start, &from) && from < 0) {
         start = bt_expr_binary(c->x, BT_EXPR_ADD, start, bt_lower_size(c, c->args[0], dim));
+    }
     bt_expr end = bt_expr_binary(c->x, BT_EXPR_ADD, start, bt_lower_expr(c, c->args[3]));
     c->out = bt_lower_slice(c, c->args[0], dim, start, end);
 }
 
 void bt_aten_refuse_strides(struct bt_call *c)
 {
-    bt_lower_fail(c, BERTC_UNSUPPORTED, "the strides are those of the traced shape, so other shapes would give wrong "
-                                        "results (Longformer and other models with sliding windows)");
+    bt_lower_fail(c, BERTC_UNSUPPORTED,
+                  "the strides are those of the traced shape, so other shapes would give wrong "
+                  "results (Longformer and other models with sliding windows)");
 }

@@ -8,8 +8,9 @@
 static int64_t piece_count(struct bt_call *c, bt_expr count)
 {
     int64_t n = bt_lower_int(c, bt_dyn_scalar(count));
-    if (n < 0 || n > MAX_PIECES)
+    if (n < 0 || n > MAX_PIECES) {
         bt_lower_fail(c, BERTC_UNSUPPORTED, "cuts a tensor into more than %d pieces", MAX_PIECES);
+    }
     return c->status == BERTC_OK ? n : 0;
 }
 
@@ -18,8 +19,9 @@ void bt_aten_unbind(struct bt_call *c)
     int dim = bt_lower_dim(c, c->args[1], bt_lower_rank(c, c->args[0]));
     int64_t count = piece_count(c, bt_lower_size(c, c->args[0], dim));
     c->out = bt_lower_seq(c, BT_DYN_LIST, NULL, 0);
-    for (int64_t i = 0; i < count; i++)
+    for (int64_t i = 0; i < count; i++) {
         bt_lower_append(c, &c->out, bt_lower_select(c, c->args[0], dim, bt_expr_int(c->x, i)));
+    }
 }
 
 static bt_expr ceil_div(struct bt_exprs *x, bt_expr a, bt_expr b)
@@ -67,9 +69,10 @@ void bt_aten_split_with_sizes(struct bt_call *c)
         bt_lower_append(c, &c->out, bt_lower_slice(c, c->args[0], dim, start, end));
         start = end;
     }
-    if (c->status == BERTC_OK && !bt_graph_same(c->g, start, bt_lower_size(c, c->args[0], dim)))
+    if (c->status == BERTC_OK && !bt_graph_same(c->g, start, bt_lower_size(c, c->args[0], dim))) {
         bt_lower_fail(c, BERTC_INPUT, "the sizes add up to %s, the dimension is %s", bt_expr_text(c->x, start),
                       bt_expr_text(c->x, bt_lower_size(c, c->args[0], dim)));
+    }
 }
 
 /* self, sections, dim: the first size % sections pieces are one larger */
@@ -78,7 +81,8 @@ void bt_aten_tensor_split(struct bt_call *c)
     struct bt_exprs *x = c->x;
     int dim = bt_lower_dim(c, c->args[2], bt_lower_rank(c, c->args[0]));
     bt_expr size = bt_lower_size(c, c->args[0], dim), sections = bt_lower_expr(c, c->args[1]);
-    bt_expr each = bt_expr_binary(x, BT_EXPR_FLOOR_DIV, size, sections), rest = bt_expr_binary(x, BT_EXPR_MOD, size, sections);
+    bt_expr each = bt_expr_binary(x, BT_EXPR_FLOOR_DIV, size, sections),
+            rest = bt_expr_binary(x, BT_EXPR_MOD, size, sections);
     int64_t count = piece_count(c, sections);
     c->out = bt_lower_seq(c, BT_DYN_LIST, NULL, 0);
     bt_expr start = bt_expr_int(x, 0);

@@ -35,10 +35,12 @@ struct bt_dyn bt_dyn_tensor(struct bt_var *var)
 bool bt_dyn_seq(struct bt_lower *l, enum bt_dyn_kind kind, const struct bt_dyn *items, size_t count, struct bt_dyn *out)
 {
     struct bt_dyn_items *seq = bt_arena_alloc(l->arena, 1, sizeof *seq);
-    if (!seq || !bt_arena_reserve(l->arena, &seq->items, &seq->cap, count, sizeof *seq->items))
+    if (!seq || !bt_arena_reserve(l->arena, &seq->items, &seq->cap, count, sizeof *seq->items)) {
         return false;
-    if (count > 0)
+    }
+    if (count > 0) {
         memcpy(seq->items, items, count * sizeof *items);
+    }
     seq->count = count;
     *out = (struct bt_dyn){.kind = kind, .scalar = BT_NO_EXPR, .seq = seq};
     return true;
@@ -47,18 +49,21 @@ bool bt_dyn_seq(struct bt_lower *l, enum bt_dyn_kind kind, const struct bt_dyn *
 bool bt_dyn_append(struct bt_lower *l, struct bt_dyn *list, struct bt_dyn item)
 {
     struct bt_dyn_items *seq = list->seq;
-    if (!bt_arena_reserve(l->arena, &seq->items, &seq->cap, seq->count + 1, sizeof *seq->items))
+    if (!bt_arena_reserve(l->arena, &seq->items, &seq->cap, seq->count + 1, sizeof *seq->items)) {
         return false;
+    }
     seq->items[seq->count++] = item;
     return true;
 }
 
 static bool same_key(const struct bt_lower *l, const struct bt_dyn *a, const struct bt_dyn *b)
 {
-    if (a->kind != b->kind)
+    if (a->kind != b->kind) {
         return false;
-    if (a->kind == BT_DYN_STRING)
+    }
+    if (a->kind == BT_DYN_STRING) {
         return strcmp(a->text, b->text) == 0;
+    }
     int64_t x, y;
     return a->kind == BT_DYN_SCALAR && bt_expr_is_int(l->graph->exprs, a->scalar, &x) &&
            bt_expr_is_int(l->graph->exprs, b->scalar, &y) && x == y;
@@ -68,8 +73,9 @@ const struct bt_dyn *bt_dyn_dict_get(const struct bt_lower *l, const struct bt_d
 {
     const struct bt_dyn_items *seq = dict->seq;
     for (size_t i = 0; i < seq->count; i++) {
-        if (same_key(l, &seq->keys[i], key))
+        if (same_key(l, &seq->keys[i], key)) {
             return &seq->items[i];
+        }
     }
     return NULL;
 }
@@ -83,23 +89,28 @@ bool bt_dyn_dict_set(struct bt_lower *l, struct bt_dyn *dict, struct bt_dyn key,
             return true;
         }
     }
-    if (!bt_arena_reserve(l->arena, &seq->keys, &seq->key_cap, seq->count + 1, sizeof *seq->keys))
+    if (!bt_arena_reserve(l->arena, &seq->keys, &seq->key_cap, seq->count + 1, sizeof *seq->keys)) {
         return false;
+    }
     seq->keys[seq->count] = key;
     return bt_dyn_append(l, dict, value);
 }
 
 const char *bt_dyn_type_name(const struct bt_lower *l, const struct bt_dyn *d)
 {
-    static const char *const scalars[] = {[BT_SCALAR_BOOL] = "bool", [BT_SCALAR_INT] = "int", [BT_SCALAR_FLOAT] = "float"};
+    static const char *const scalars[] = {
+        [BT_SCALAR_BOOL] = "bool", [BT_SCALAR_INT] = "int", [BT_SCALAR_FLOAT] = "float"};
     static const char *const kinds[] = {
-        [BT_DYN_NONE] = "None",     [BT_DYN_STRING] = "str",   [BT_DYN_DEVICE] = "Device",
-        [BT_DYN_TENSOR] = "Tensor", [BT_DYN_LIST] = "List",    [BT_DYN_TUPLE] = "Tuple",
-        [BT_DYN_DICT] = "Dict",     [BT_DYN_OBJECT] = "object", [BT_DYN_RANGE] = "range",
-        [BT_DYN_UNINITIALIZED] = "uninitialized", [BT_DYN_FUNCTION] = "function",
+        [BT_DYN_NONE] = "None",         [BT_DYN_STRING] = "str",
+        [BT_DYN_DEVICE] = "Device",     [BT_DYN_TENSOR] = "Tensor",
+        [BT_DYN_LIST] = "List",         [BT_DYN_TUPLE] = "Tuple",
+        [BT_DYN_DICT] = "Dict",         [BT_DYN_OBJECT] = "object",
+        [BT_DYN_RANGE] = "range",       [BT_DYN_UNINITIALIZED] = "uninitialized",
+        [BT_DYN_FUNCTION] = "function",
     };
-    if (d->kind != BT_DYN_SCALAR)
+    if (d->kind != BT_DYN_SCALAR) {
         return kinds[d->kind];
+    }
     return d->scalar < 0 ? "number" : scalars[bt_expr_type(l->graph->exprs, d->scalar)];
 }
 
@@ -143,12 +154,14 @@ static enum bertc_status tensor_from_pickle(struct bt_lower *l, const struct bt_
     } else {
         bt_value value;
         enum bertc_status status = bt_graph_constant(l->graph, t, name, &value, err);
-        if (status != BERTC_OK)
+        if (status != BERTC_OK) {
             return status;
+        }
         var = bt_var_new(l, value);
     }
-    if (!var)
+    if (!var) {
         return bt_error_memory(err);
+    }
     *out = bt_dyn_tensor(var);
     return BERTC_OK;
 }
@@ -159,17 +172,21 @@ static enum bertc_status from_pickle(struct bt_lower *l, const struct bt_pickle 
 static enum bertc_status dict_from_pickle(struct bt_lower *l, const struct bt_pickle *p, const char *name, int depth,
                                           struct bt_dyn *out, struct bertc_error *err)
 {
-    if (!bt_dyn_seq(l, BT_DYN_DICT, NULL, 0, out))
+    if (!bt_dyn_seq(l, BT_DYN_DICT, NULL, 0, out)) {
         return bt_error_memory(err);
+    }
     for (size_t i = 0; i + 1 < p->size; i += 2) {
         struct bt_dyn key, value;
         enum bertc_status status = from_pickle(l, p->items[i], name, depth + 1, &key, err);
-        if (status == BERTC_OK)
+        if (status == BERTC_OK) {
             status = from_pickle(l, p->items[i + 1], name, depth + 1, &value, err);
-        if (status != BERTC_OK)
+        }
+        if (status != BERTC_OK) {
             return status;
-        if (!bt_dyn_dict_set(l, out, key, value))
+        }
+        if (!bt_dyn_dict_set(l, out, key, value)) {
             return bt_error_memory(err);
+        }
     }
     return BERTC_OK;
 }
@@ -177,15 +194,18 @@ static enum bertc_status dict_from_pickle(struct bt_lower *l, const struct bt_pi
 static enum bertc_status seq_from_pickle(struct bt_lower *l, const struct bt_pickle *p, const char *name, int depth,
                                          struct bt_dyn *out, struct bertc_error *err)
 {
-    if (!bt_dyn_seq(l, p->kind == BT_PICKLE_LIST ? BT_DYN_LIST : BT_DYN_TUPLE, NULL, 0, out))
+    if (!bt_dyn_seq(l, p->kind == BT_PICKLE_LIST ? BT_DYN_LIST : BT_DYN_TUPLE, NULL, 0, out)) {
         return bt_error_memory(err);
+    }
     for (size_t i = 0; i < p->size; i++) {
         struct bt_dyn item;
         enum bertc_status status = from_pickle(l, p->items[i], name, depth + 1, &item, err);
-        if (status != BERTC_OK)
+        if (status != BERTC_OK) {
             return status;
-        if (!bt_dyn_append(l, out, item))
+        }
+        if (!bt_dyn_append(l, out, item)) {
             return bt_error_memory(err);
+        }
     }
     return BERTC_OK;
 }
@@ -193,8 +213,9 @@ static enum bertc_status seq_from_pickle(struct bt_lower *l, const struct bt_pic
 static enum bertc_status from_pickle(struct bt_lower *l, const struct bt_pickle *p, const char *name, int depth,
                                      struct bt_dyn *out, struct bertc_error *err)
 {
-    if (depth > MAX_DEPTH)
+    if (depth > MAX_DEPTH) {
         return bt_error_set(err, BERTC_FORMAT, "%s nests more than %d containers", name, MAX_DEPTH);
+    }
     struct bt_exprs *x = l->graph->exprs;
     *out = bt_dyn_none();
     switch (p->kind) {
@@ -212,20 +233,21 @@ static enum bertc_status from_pickle(struct bt_lower *l, const struct bt_pickle 
     case BT_PICKLE_BYTES:
     case BT_PICKLE_GLOBAL:
     case BT_PICKLE_STORAGE:
-        return bt_error_set(err, BERTC_UNSUPPORTED, "%s is of a kind that no operator takes (bytes, a class or a storage)",
-                            name);
+        return bt_error_set(err, BERTC_UNSUPPORTED,
+                            "%s is of a kind that no operator takes (bytes, a class or a storage)", name);
     }
     return out->kind == BT_DYN_SCALAR && out->scalar < 0 ? bt_error_memory(err) : BERTC_OK;
 }
 
-enum bertc_status bt_dyn_from_pickle(struct bt_lower *l, const struct bt_pickle *p, const char *name, struct bt_dyn *out,
-                                     struct bertc_error *err)
+enum bertc_status bt_dyn_from_pickle(struct bt_lower *l, const struct bt_pickle *p, const char *name,
+                                     struct bt_dyn *out, struct bertc_error *err)
 {
     return from_pickle(l, p, name, 0, out, err);
 }
 
 /* Trees come from the caller's arguments, whose depth bt_bind_inputs has bounded. */
-enum bertc_status bt_dyn_from_tree(struct bt_lower *l, const struct bt_tree *tree, struct bt_dyn *out, struct bertc_error *err)
+enum bertc_status bt_dyn_from_tree(struct bt_lower *l, const struct bt_tree *tree, struct bt_dyn *out,
+                                   struct bertc_error *err)
 {
     static const enum bt_dyn_kind containers[] = {
         [BT_TREE_TUPLE] = BT_DYN_TUPLE, [BT_TREE_LIST] = BT_DYN_LIST, [BT_TREE_DICT] = BT_DYN_DICT};
@@ -236,25 +258,29 @@ enum bertc_status bt_dyn_from_tree(struct bt_lower *l, const struct bt_tree *tre
     case BT_TREE_STRING: *out = bt_dyn_string(tree->text); return BERTC_OK;
     case BT_TREE_TENSOR:
         var = bt_var_new(l, tree->value);
-        if (!var)
+        if (!var) {
             return bt_error_memory(err);
+        }
         *out = bt_dyn_tensor(var);
         return BERTC_OK;
     case BT_TREE_TUPLE:
     case BT_TREE_LIST:
     case BT_TREE_DICT: break;
     }
-    if (!bt_dyn_seq(l, containers[tree->kind], NULL, 0, out))
+    if (!bt_dyn_seq(l, containers[tree->kind], NULL, 0, out)) {
         return bt_error_memory(err);
+    }
     for (int32_t i = 0; i < tree->count; i++) {
         struct bt_dyn item;
         enum bertc_status status = bt_dyn_from_tree(l, &tree->items[i], &item, err);
-        if (status != BERTC_OK)
+        if (status != BERTC_OK) {
             return status;
+        }
         bool ok = tree->kind == BT_TREE_DICT ? bt_dyn_dict_set(l, out, bt_dyn_string(tree->items[i].key), item)
                                              : bt_dyn_append(l, out, item);
-        if (!ok)
+        if (!ok) {
             return bt_error_memory(err);
+        }
     }
     return BERTC_OK;
 }
@@ -262,18 +288,21 @@ enum bertc_status bt_dyn_from_tree(struct bt_lower *l, const struct bt_tree *tre
 static char *key_text(struct bt_graph *g, const struct bt_dyn *key)
 {
     int64_t number;
-    if (key->kind == BT_DYN_STRING)
+    if (key->kind == BT_DYN_STRING) {
         return bt_arena_string(&g->arena, key->text, strlen(key->text));
-    if (key->kind == BT_DYN_SCALAR && bt_expr_is_int(g->exprs, key->scalar, &number))
+    }
+    if (key->kind == BT_DYN_SCALAR && bt_expr_is_int(g->exprs, key->scalar, &number)) {
         return bt_arena_printf(&g->arena, "%" PRId64, number);
+    }
     return bt_arena_string(&g->arena, "?", 1);
 }
 
 static enum bertc_status to_tree(struct bt_lower *l, const struct bt_dyn *d, int depth, struct bt_tree *out,
                                  struct bertc_error *err)
 {
-    if (depth > MAX_DEPTH)
+    if (depth > MAX_DEPTH) {
         return bt_error_set(err, BERTC_UNSUPPORTED, "the result nests more than %d containers", MAX_DEPTH);
+    }
     struct bt_graph *g = l->graph;
     *out = (struct bt_tree){.value = BT_NO_VALUE, .scalar = BT_NO_EXPR};
     switch (d->kind) {
@@ -298,20 +327,24 @@ static enum bertc_status to_tree(struct bt_lower *l, const struct bt_dyn *d, int
         return bt_error_set(err, BERTC_UNSUPPORTED, "the model returns a value of type %s", bt_dyn_type_name(l, d));
     }
     out->items = bt_arena_alloc(&g->arena, d->seq->count, sizeof *out->items);
-    if (!out->items)
+    if (!out->items) {
         return bt_error_memory(err);
+    }
     out->count = (int32_t)d->seq->count;
     for (int32_t i = 0; i < out->count; i++) {
         enum bertc_status status = to_tree(l, &d->seq->items[i], depth + 1, &out->items[i], err);
-        if (status != BERTC_OK)
+        if (status != BERTC_OK) {
             return status;
-        if (d->seq->keys && !(out->items[i].key = key_text(g, &d->seq->keys[i])))
+        }
+        if (d->seq->keys && !(out->items[i].key = key_text(g, &d->seq->keys[i]))) {
             return bt_error_memory(err);
+        }
     }
     return BERTC_OK;
 }
 
-enum bertc_status bt_dyn_to_tree(struct bt_lower *l, const struct bt_dyn *d, struct bt_tree *out, struct bertc_error *err)
+enum bertc_status bt_dyn_to_tree(struct bt_lower *l, const struct bt_dyn *d, struct bt_tree *out,
+                                 struct bertc_error *err)
 {
     return to_tree(l, d, 0, out, err);
 }

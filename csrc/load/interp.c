@@ -11,6 +11,7 @@
 #define MAX_STEPS 4000000
 #define MAX_DEPTH 1000
 #define MAX_TURNS 65536
+#define MAX_MEMORY ((size_t)256 << 20) /* of the build's values and graph */
 
 /* How a block of statements ended. */
 enum flow { FLOW_NEXT, FLOW_BREAK, FLOW_CONTINUE, FLOW_RETURN };
@@ -36,6 +37,9 @@ enum bertc_status bt_interp_enter(struct bt_interp *in, struct bertc_error *err)
     }
     if (in->depth == MAX_DEPTH) {
         return bt_interp_error(in, err, BERTC_UNSUPPORTED, "calls and expressions nest more than %d levels", MAX_DEPTH);
+    }
+    if (in->lower.arena->total + in->lower.graph->arena.total > MAX_MEMORY) {
+        return bt_interp_error(in, err, BERTC_UNSUPPORTED, "its values take more than %zu MB", MAX_MEMORY >> 20);
     }
     in->depth++;
     return BERTC_OK;

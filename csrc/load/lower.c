@@ -7,8 +7,9 @@
 
 void bt_lower_fail(struct bt_call *c, enum bertc_status status, const char *fmt, ...)
 {
-    if (c->status != BERTC_OK)
+    if (c->status != BERTC_OK) {
         return;
+    }
     char text[512];
     va_list args;
     va_start(args, fmt);
@@ -19,15 +20,17 @@ void bt_lower_fail(struct bt_call *c, enum bertc_status status, const char *fmt,
 
 bool bt_lower_ok(struct bt_call *c, enum bertc_status status)
 {
-    if (c->status == BERTC_OK)
+    if (c->status == BERTC_OK) {
         c->status = status;
+    }
     return c->status == BERTC_OK;
 }
 
 static bool memory_ok(struct bt_call *c, bool ok)
 {
-    if (!ok && c->status == BERTC_OK)
+    if (!ok && c->status == BERTC_OK) {
         c->status = bt_error_memory(c->err);
+    }
     return c->status == BERTC_OK;
 }
 
@@ -41,24 +44,37 @@ bool bt_lower_is_number(struct bt_dyn d)
     return d.kind == BT_DYN_SCALAR || (d.kind == BT_DYN_TENSOR && d.tensor->number >= 0);
 }
 
+bt_expr bt_lower_checked(struct bt_call *c, bt_expr e)
+{
+    if (e < 0 && bt_exprs_out_of_memory(c->x)) {
+        memory_ok(c, false);
+    } else if (e < 0) {
+        bt_lower_fail(c, BERTC_INPUT, "the numbers overflow or divide by zero");
+    }
+    return e;
+}
+
 bt_expr bt_lower_expr(struct bt_call *c, struct bt_dyn d)
 {
-    if (c->status != BERTC_OK)
+    if (c->status != BERTC_OK) {
         return BT_NO_EXPR;
+    }
     bt_expr e = d.kind == BT_DYN_TENSOR ? d.tensor->number : d.kind == BT_DYN_SCALAR ? d.scalar : BT_NO_EXPR;
-    if (d.kind == BT_DYN_TENSOR && e < 0)
+    if (d.kind == BT_DYN_TENSOR && e < 0) {
         bt_lower_fail(c, BERTC_UNSUPPORTED, "a number is needed that depends on tensor data");
-    else if (e < 0)
+    } else if (d.kind != BT_DYN_SCALAR && e < 0) {
         bt_lower_fail(c, BERTC_UNSUPPORTED, "expected a number, got %s", bt_dyn_type_name(c->l, &d));
-    return e;
+    }
+    return bt_lower_checked(c, e);
 }
 
 int64_t bt_lower_int(struct bt_call *c, struct bt_dyn d)
 {
     bt_expr e = bt_lower_expr(c, d);
     int64_t value = 0;
-    if (e < 0 || bt_expr_is_int(c->x, e, &value))
+    if (e < 0 || bt_expr_is_int(c->x, e, &value)) {
         return value;
+    }
     if (bt_expr_type(c->x, e) == BT_SCALAR_FLOAT) {
         bt_lower_fail(c, BERTC_UNSUPPORTED, "expected an integer, got %s", bt_expr_text(c->x, e));
         return 0;
@@ -72,8 +88,9 @@ double bt_lower_float(struct bt_call *c, struct bt_dyn d)
 {
     bt_expr e = bt_lower_expr(c, d);
     struct bt_scalar value = {.type = BT_SCALAR_INT};
-    if (e >= 0 && !bt_expr_is_const(c->x, e, &value))
+    if (e >= 0 && !bt_expr_is_const(c->x, e, &value)) {
         bt_lower_fail(c, BERTC_UNSUPPORTED, "expected a constant, got %s", bt_expr_text(c->x, e));
+    }
     return value.type == BT_SCALAR_FLOAT ? value.f : (double)value.i;
 }
 
@@ -97,27 +114,31 @@ int bt_lower_dims(struct bt_call *c, struct bt_dyn d, int rank, int *dims)
 {
     size_t count = bt_lower_count(d);
     if (count == 0) {
-        for (int i = 0; i < rank; i++)
+        for (int i = 0; i < rank; i++) {
             dims[i] = i;
+        }
         return rank;
     }
     if (count > BT_MAX_RANK) {
         bt_lower_fail(c, BERTC_INPUT, "%zu dimensions, more than the %d there can be", count, BT_MAX_RANK);
         return 0;
     }
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         dims[i] = bt_lower_dim(c, d.seq->items[i], rank);
+    }
     return (int)count;
 }
 
 enum bt_dtype bt_lower_dtype(struct bt_call *c, struct bt_dyn d, enum bt_dtype fallback)
 {
     enum bt_dtype dtype = fallback;
-    if (d.kind == BT_DYN_NONE)
+    if (d.kind == BT_DYN_NONE) {
         return dtype;
+    }
     int64_t code = bt_lower_int(c, d);
-    if (!bt_dtype_from_aten(code, &dtype))
+    if (!bt_dtype_from_aten(code, &dtype)) {
         bt_lower_fail(c, BERTC_UNSUPPORTED, "dtype code %" PRId64 " is not supported", code);
+    }
     return dtype;
 }
 
@@ -133,8 +154,9 @@ int bt_lower_list(struct bt_call *c, struct bt_dyn d, bt_expr *list, int cap)
         bt_lower_fail(c, BERTC_UNSUPPORTED, "a list of %zu numbers, more than %d", count, cap);
         return 0;
     }
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         list[i] = bt_lower_expr(c, d.seq->items[i]);
+    }
     return c->status == BERTC_OK ? (int)count : 0;
 }
 
@@ -146,8 +168,9 @@ int bt_lower_rank(struct bt_call *c, struct bt_dyn d)
 int bt_lower_shape(struct bt_call *c, struct bt_dyn d, bt_expr *dims)
 {
     int rank = bt_lower_rank(c, d);
-    for (int i = 0; i < rank; i++)
+    for (int i = 0; i < rank; i++) {
         dims[i] = c->g->values[d.tensor->value].dims[i];
+    }
     return rank;
 }
 
@@ -164,8 +187,9 @@ enum bt_dtype bt_lower_type(struct bt_call *c, struct bt_dyn d)
 {
     static const enum bt_dtype defaults[] = {
         [BT_SCALAR_BOOL] = BT_BOOL, [BT_SCALAR_INT] = BT_I64, [BT_SCALAR_FLOAT] = BT_F32};
-    if (d.kind == BT_DYN_TENSOR)
+    if (d.kind == BT_DYN_TENSOR) {
         return bt_var_dtype(c->l, d.tensor);
+    }
     bt_expr e = bt_lower_expr(c, d);
     return e < 0 ? BT_F32 : defaults[bt_expr_type(c->x, e)];
 }
@@ -178,12 +202,15 @@ bool bt_lower_equal(struct bt_call *c, bt_expr a, int64_t b)
 struct bt_arg bt_lower_value(struct bt_call *c, struct bt_dyn d)
 {
     bt_value value = BT_NO_VALUE;
-    if (d.kind == BT_DYN_NONE || c->status != BERTC_OK)
+    if (d.kind == BT_DYN_NONE || c->status != BERTC_OK) {
         return bt_arg_none();
-    if (d.kind != BT_DYN_TENSOR)
+    }
+    if (d.kind != BT_DYN_TENSOR) {
         d = bt_lower_number(c, bt_lower_expr(c, d), bt_lower_type(c, d));
-    if (c->status == BERTC_OK)
+    }
+    if (c->status == BERTC_OK) {
         bt_lower_ok(c, bt_var_read(c->l, d.tensor, &value, c->err));
+    }
     return bt_arg_value(value);
 }
 
@@ -196,20 +223,24 @@ struct bt_arg bt_lower_exprs(struct bt_call *c, struct bt_dyn d)
 {
     size_t count = bt_lower_count(d);
     bt_expr *list = bt_arena_alloc(c->l->arena, count, sizeof *list);
-    if (!memory_ok(c, list != NULL))
+    if (!memory_ok(c, list != NULL)) {
         return bt_arg_none();
-    for (size_t i = 0; i < count; i++)
+    }
+    for (size_t i = 0; i < count; i++) {
         list[i] = bt_lower_expr(c, d.seq->items[i]);
+    }
     return bt_arg_exprs(list, (int32_t)count);
 }
 
 struct bt_arg bt_lower_ints(struct bt_call *c, const int *values, int count)
 {
     bt_expr *list = bt_arena_alloc(c->l->arena, (size_t)count, sizeof *list);
-    if (!memory_ok(c, list != NULL))
+    if (!memory_ok(c, list != NULL)) {
         return bt_arg_none();
-    for (int i = 0; i < count; i++)
+    }
+    for (int i = 0; i < count; i++) {
         list[i] = bt_expr_int(c->x, values[i]);
+    }
     return bt_arg_exprs(list, count);
 }
 
@@ -235,49 +266,54 @@ struct bt_dyn bt_lower_tensor(struct bt_call *c, bt_value value)
 
 struct bt_dyn bt_lower_number(struct bt_call *c, bt_expr number, enum bt_dtype dtype)
 {
-    if (number < 0)
-        bt_lower_fail(c, BERTC_INPUT, "the numbers overflow or divide by zero");
+    bt_lower_checked(c, number);
     return c->status == BERTC_OK ? from_var(c, bt_var_number(c->l, number, dtype)) : bt_dyn_none();
 }
 
 struct bt_dyn bt_lower_seq(struct bt_call *c, enum bt_dyn_kind kind, const struct bt_dyn *items, size_t count)
 {
     struct bt_dyn out = bt_dyn_none();
-    if (c->status == BERTC_OK)
+    if (c->status == BERTC_OK) {
         memory_ok(c, bt_dyn_seq(c->l, kind, items, count, &out));
+    }
     return out;
 }
 
 void bt_lower_append(struct bt_call *c, struct bt_dyn *list, struct bt_dyn item)
 {
-    if (c->status == BERTC_OK)
+    if (c->status == BERTC_OK) {
         memory_ok(c, bt_dyn_append(c->l, list, item));
+    }
 }
 
 struct bt_dyn bt_lower_node(struct bt_call *c, enum bt_op op, int nargs, const struct bt_arg *args)
 {
     bt_value out[BT_MAX_OUTS];
-    if (c->status != BERTC_OK || !bt_lower_ok(c, bt_graph_node(c->g, op, args, nargs, out, c->err)))
+    if (c->status != BERTC_OK || !bt_lower_ok(c, bt_graph_node(c->g, op, args, nargs, out, c->err))) {
         return bt_dyn_none();
+    }
     return bt_lower_tensor(c, out[0]);
 }
 
 struct bt_dyn bt_lower_pair(struct bt_call *c, enum bt_op op, int nargs, const struct bt_arg *args)
 {
     bt_value out[BT_MAX_OUTS];
-    if (c->status != BERTC_OK || !bt_lower_ok(c, bt_graph_node(c->g, op, args, nargs, out, c->err)))
+    if (c->status != BERTC_OK || !bt_lower_ok(c, bt_graph_node(c->g, op, args, nargs, out, c->err))) {
         return bt_dyn_none();
+    }
     const struct bt_dyn items[] = {bt_lower_tensor(c, out[0]), bt_lower_tensor(c, out[1])};
     return bt_lower_seq(c, BT_DYN_TUPLE, items, 2);
 }
 
 struct bt_dyn bt_lower_view(struct bt_call *c, struct bt_dyn base, enum bt_op op, int nargs, const struct bt_arg *args)
 {
-    if (base.kind != BT_DYN_TENSOR && c->status == BERTC_OK)
+    if (base.kind != BT_DYN_TENSOR && c->status == BERTC_OK) {
         base = bt_lower_number(c, bt_lower_expr(c, base), bt_lower_type(c, base));
+    }
     struct bt_var *var;
-    if (c->status != BERTC_OK || !bt_lower_ok(c, bt_var_view(c->l, base.tensor, op, args, nargs, &var, c->err)))
+    if (c->status != BERTC_OK || !bt_lower_ok(c, bt_var_view(c->l, base.tensor, op, args, nargs, &var, c->err))) {
         return bt_dyn_none();
+    }
     return bt_dyn_tensor(var);
 }
 
@@ -288,14 +324,17 @@ struct bt_dyn bt_lower_apply(struct bt_call *c, enum bt_op op, int count, const 
     for (int i = 0; i < count; i++) {
         args[i] = bt_lower_operand(c, operands[i]);
         values += args[i].kind == BT_ARG_VALUE;
-        if (operands[i].kind == BT_DYN_TENSOR && tensor < 0)
+        if (operands[i].kind == BT_DYN_TENSOR && tensor < 0) {
             tensor = i;
+        }
     }
     struct bt_dyn out = bt_dyn_none();
-    if (values > 0 || c->status != BERTC_OK)
+    if (values > 0 || c->status != BERTC_OK) {
         return bt_lower_node(c, op, count, args);
-    if (bt_number_apply(c, op, count, operands, &out))
+    }
+    if (bt_number_apply(c, op, count, operands, &out)) {
         return out;
+    }
     if (tensor < 0) {
         bt_lower_fail(c, BERTC_UNSUPPORTED, "of plain numbers is not implemented");
         return out;
@@ -316,7 +355,8 @@ struct bt_dyn bt_lower_binary(struct bt_call *c, enum bt_op op, struct bt_dyn a,
 
 struct bt_dyn bt_lower_cast(struct bt_call *c, struct bt_dyn d, enum bt_dtype dtype)
 {
-    if (bt_lower_is_number(d))
+    if (bt_lower_is_number(d)) {
         return bt_lower_number(c, bt_number_convert(c->x, bt_lower_expr(c, d), dtype), dtype);
+    }
     return bt_lower_node(c, BT_OP_CAST, 2, (struct bt_arg[]){bt_lower_value(c, d), bt_arg_dtype(dtype)});
 }

@@ -31,6 +31,7 @@ bool bt_lower_ok(struct bt_call *c, enum bertc_status status);
 bool bt_lower_given(const struct bt_call *c, int i); /* not None */
 bool bt_lower_is_number(struct bt_dyn d);
 bt_expr bt_lower_expr(struct bt_call *c, struct bt_dyn d);
+bt_expr bt_lower_checked(struct bt_call *c, bt_expr e); /* fails the call when e is BT_NO_EXPR */
 int64_t bt_lower_int(struct bt_call *c, struct bt_dyn d);
 double bt_lower_float(struct bt_call *c, struct bt_dyn d); /* constants only */
 bool bt_lower_bool(struct bt_call *c, struct bt_dyn d);
@@ -64,7 +65,8 @@ void bt_lower_append(struct bt_call *c, struct bt_dyn *list, struct bt_dyn item)
 
 /* Nodes: any; views (args[0] is the base and ignored); pointwise, which on numbers alone gives a number. */
 struct bt_dyn bt_lower_node(struct bt_call *c, enum bt_op op, int nargs, const struct bt_arg *args);
-struct bt_dyn bt_lower_pair(struct bt_call *c, enum bt_op op, int nargs, const struct bt_arg *args); /* a tuple of two */
+struct bt_dyn bt_lower_pair(struct bt_call *c, enum bt_op op, int nargs,
+                            const struct bt_arg *args); /* a tuple of two */
 struct bt_dyn bt_lower_view(struct bt_call *c, struct bt_dyn base, enum bt_op op, int nargs, const struct bt_arg *args);
 struct bt_dyn bt_lower_apply(struct bt_call *c, enum bt_op op, int count, const struct bt_dyn *operands);
 struct bt_dyn bt_lower_unary(struct bt_call *c, enum bt_op op, struct bt_dyn a);

@@ -41,13 +41,20 @@ static const struct rule {
 
 bt_expr bt_number_convert(struct bt_exprs *x, bt_expr e, enum bt_dtype dtype)
 {
-    if (e < 0)
+    if (e < 0) {
         return e;
+    }
     enum bt_scalar_type type = bt_expr_type(x, e);
-    if (dtype == BT_BOOL)
+    if (dtype == BT_BOOL) {
         return type == BT_SCALAR_BOOL ? e : bt_expr_unary(x, BT_EXPR_TO_BOOL, e);
-    if (bt_dtype_is_float(dtype))
-        return type == BT_SCALAR_FLOAT ? e : bt_expr_unary(x, BT_EXPR_TO_FLOAT, e);
+    }
+    if (bt_dtype_is_float(dtype)) {
+        struct bt_scalar value;
+        e = type == BT_SCALAR_FLOAT ? e : bt_expr_unary(x, BT_EXPR_TO_FLOAT, e);
+        /* a constant of a float32 tensor has been rounded, and code that looks for a boundary relies on it */
+        bool rounds = dtype == BT_F32 && bt_expr_is_const(x, e, &value);
+        return rounds ? bt_expr_float(x, (float)value.f) : e;
+    }
     return type == BT_SCALAR_INT ? e : bt_expr_unary(x, BT_EXPR_TO_INT, e);
 }
 
@@ -58,12 +65,15 @@ static int category(enum bt_dtype dtype)
 
 static enum bt_dtype promote(enum bt_dtype a, enum bt_dtype b)
 {
-    if (a == b)
+    if (a == b) {
         return a;
-    if (category(a) != category(b))
+    }
+    if (category(a) != category(b)) {
         return category(a) > category(b) ? a : b;
-    if (bt_dtype_size(a) == bt_dtype_size(b))
+    }
+    if (bt_dtype_size(a) == bt_dtype_size(b)) {
         return bt_dtype_is_float(a) ? BT_F32 : BT_I16; /* float16 with bfloat16; uint8 with int8 */
+    }
     return bt_dtype_size(a) > bt_dtype_size(b) ? a : b;
 }
 
@@ -89,8 +99,9 @@ static bool promote_all(struct bt_call *c, int count, const struct bt_dyn *opera
 static bool all_bools(struct bt_call *c, int count, const bt_expr *e)
 {
     for (int i = 0; i < count; i++) {
-        if (bt_expr_type(c->x, e[i]) != BT_SCALAR_BOOL)
+        if (bt_expr_type(c->x, e[i]) != BT_SCALAR_BOOL) {
             return false;
+        }
     }
     return true;
 }
@@ -112,11 +123,14 @@ static bool compose(struct bt_call *c, enum bt_op op, int count, const bt_expr *
     case BT_OP_BITWISE_AND:
     case BT_OP_BITWISE_OR:
     case BT_OP_BITWISE_XOR:
-        if (!all_bools(c, count, e))
+        if (!all_bools(c, count, e)) {
             return false;
-        *out = bt_expr_binary(x, op == BT_OP_BITWISE_AND  ? BT_EXPR_AND
-                                 : op == BT_OP_BITWISE_OR ? BT_EXPR_OR
-                                                          : BT_EXPR_NE, e[0], e[1]);
+        }
+        *out = bt_expr_binary(x,
+                              op == BT_OP_BITWISE_AND  ? BT_EXPR_AND
+                              : op == BT_OP_BITWISE_OR ? BT_EXPR_OR
+                                                       : BT_EXPR_NE,
+                              e[0], e[1]);
         return true;
     case BT_OP_WHERE: *out = bt_graph_decide(c->g, bt_number_convert(x, e[0], BT_BOOL)) ? e[1] : e[2]; return true;
     default: return false;
@@ -127,18 +141,21 @@ static bool compose(struct bt_call *c, enum bt_op op, int count, const bt_expr *
 static bt_expr clamp(struct bt_call *c, const struct bt_dyn *operands)
 {
     bt_expr e = bt_lower_expr(c, operands[0]);
-    if (operands[1].kind != BT_DYN_NONE)
+    if (operands[1].kind != BT_DYN_NONE) {
         e = bt_expr_binary(c->x, BT_EXPR_MAX, e, bt_lower_expr(c, operands[1]));
-    if (operands[2].kind != BT_DYN_NONE)
+    }
+    if (operands[2].kind != BT_DYN_NONE) {
         e = bt_expr_binary(c->x, BT_EXPR_MIN, e, bt_lower_expr(c, operands[2]));
+    }
     return e;
 }
 
 static const struct rule *find_rule(enum bt_op op)
 {
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
-        if (rules[i].op == op)
+        if (rules[i].op == op) {
             return &rules[i];
+        }
     }
     return NULL;
 }
@@ -147,11 +164,13 @@ static bt_expr evaluate(struct bt_call *c, const struct rule *rule, int count, b
 {
     enum bt_expr_op op = rule->expr;
     bool rounds = op == BT_EXPR_CEIL || op == BT_EXPR_FLOOR || op == BT_EXPR_ROUND || op == BT_EXPR_TRUNC;
-    if (rounds && bt_expr_type(c->x, e[0]) != BT_SCALAR_FLOAT)
+    if (rounds && bt_expr_type(c->x, e[0]) != BT_SCALAR_FLOAT) {
         return e[0];
+    }
     bool logical = op == BT_EXPR_AND || op == BT_EXPR_OR || op == BT_EXPR_NOT || rule->op == BT_OP_LOGICAL_XOR;
-    for (int i = 0; i < count && logical; i++)
+    for (int i = 0; i < count && logical; i++) {
         e[i] = bt_number_convert(c->x, e[i], BT_BOOL);
+    }
     return count == 1 ? bt_expr_unary(c->x, op, e[0]) : bt_expr_binary(c->x, op, e[0], e[1]);
 }
 
@@ -161,29 +180,32 @@ bool bt_number_apply(struct bt_call *c, enum bt_op op, int count, const struct b
     bt_expr e[3], result = BT_NO_EXPR;
     enum bt_dtype dtype;
     bool is_clamp = op == BT_OP_CLAMP, tensor = promote_all(c, is_clamp ? 1 : count, operands, &dtype);
-    if (op == BT_OP_WHERE)
+    if (op == BT_OP_WHERE) {
         tensor = promote_all(c, 2, operands + 1, &dtype) || tensor;
-    for (int i = 0; i < count && !is_clamp; i++)
+    }
+    for (int i = 0; i < count && !is_clamp; i++) {
         e[i] = bt_lower_expr(c, operands[i]);
-    if (c->status != BERTC_OK)
+    }
+    if (c->status != BERTC_OK) {
         return true;
-    if (is_clamp)
+    }
+    if (is_clamp) {
         result = clamp(c, operands);
-    else if (rule)
+    } else if (rule) {
         result = evaluate(c, rule, count, e);
-    else if (!compose(c, op, count, e, &result))
+    } else if (!compose(c, op, count, e, &result)) {
         return false;
+    }
     if (tensor) {
         enum result_type type = rule ? rule->type : op == BT_OP_RECIPROCAL || op == BT_OP_RSQRT ? FLOAT : SAME;
-        if (type == BOOL)
+        if (type == BOOL) {
             dtype = BT_BOOL;
-        else if (type == FLOAT && !bt_dtype_is_float(dtype))
+        } else if (type == FLOAT && !bt_dtype_is_float(dtype)) {
             dtype = BT_F32;
+        }
         *out = bt_lower_number(c, bt_number_convert(c->x, result, dtype), dtype);
         return true;
     }
-    if (result < 0)
-        bt_lower_fail(c, BERTC_INPUT, "the numbers overflow or divide by zero");
-    *out = bt_dyn_scalar(result);
+    *out = bt_dyn_scalar(bt_lower_checked(c, result));
     return true;
 }

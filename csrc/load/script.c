@@ -25,7 +25,7 @@ enum bertc_status bt_script_add_class(struct bt_script *script, const char *name
     return add_symbol(script, name, (struct bt_symbol){.file = file, .type = type}, err);
 }
 
-enum bertc_status bt_script_add_file(struct bt_script *script, const char *module, const struct bt_ts_file *file,
+static enum bertc_status add_symbols(struct bt_script *script, const char *module, const struct bt_ts_file *file,
                                      struct bertc_error *err)
 {
     enum bertc_status status = BERTC_OK;
@@ -38,6 +38,28 @@ enum bertc_status bt_script_add_file(struct bt_script *script, const char *modul
         status = add_symbol(script, name, (struct bt_symbol){.file = file, .function = file->functions[i]}, err);
     }
     return status;
+}
+
+enum bertc_status bt_script_add_code(struct bt_script *script, const char *member, const char *module,
+                                     struct bt_span text, struct bertc_error *err)
+{
+    size_t index = script->file_count;
+    if (!bt_arena_reserve(script->arena, &script->files, &script->file_cap, index + 1, sizeof *script->files) ||
+        !bt_map_put(&script->members, script->arena, member, strlen(member), index)) {
+        return bt_error_memory(err);
+    }
+    enum bertc_status status = bt_tscode_parse(member, text, script->arena, &script->files[index], err);
+    if (status) {
+        return status;
+    }
+    script->file_count++;
+    return add_symbols(script, module, script->files[index], err);
+}
+
+const struct bt_ts_file *bt_script_file(const struct bt_script *script, const char *member)
+{
+    size_t index;
+    return bt_map_get(&script->members, member, strlen(member), &index) ? script->files[index] : NULL;
 }
 
 const struct bt_symbol *bt_script_find(const struct bt_script *script, const char *name)

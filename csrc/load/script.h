@@ -23,6 +23,9 @@ struct bt_attribute {
 /* Filled at load, immutable from then on. */
 struct bt_script {
     struct bt_arena *arena;
+    struct bt_ts_file **files;
+    size_t file_count, file_cap;
+    struct bt_map members; /* "code/__torch__/a.py" -> index of files */
     struct bt_symbol *symbols;
     size_t symbol_count, symbol_cap;
     struct bt_map names; /* "__torch__.a.B" -> index of symbols */
@@ -34,9 +37,10 @@ struct bt_script {
     bool legacy;                       /* torch <= 1.2 */
 };
 
-/* Makes a file's classes and functions known as module.name. */
-enum bertc_status bt_script_add_file(struct bt_script *script, const char *module, const struct bt_ts_file *file,
-                                     struct bertc_error *err);
+/* Parses a code member and makes its classes and functions known as module.name. */
+enum bertc_status bt_script_add_code(struct bt_script *script, const char *member, const char *module,
+                                     struct bt_span text, struct bertc_error *err);
+const struct bt_ts_file *bt_script_file(const struct bt_script *script, const char *member); /* NULL when unknown */
 enum bertc_status bt_script_add_class(struct bt_script *script, const char *name, const struct bt_ts_file *file,
                                       const struct bt_ts_class *type, struct bertc_error *err);
 const struct bt_symbol *bt_script_find(const struct bt_script *script, const char *name); /* NULL when unknown */

@@ -57,29 +57,35 @@ enum bertc_status bt_var_read(struct bt_lower *l, struct bt_var *var, bt_value *
     return status;
 }
 
-enum bertc_status bt_var_view(struct bt_lower *l, struct bt_var *base, enum bt_op op, const struct bt_arg *args, int nargs,
-                              struct bt_var **out, struct bertc_error *err)
+enum bertc_status bt_var_view(struct bt_lower *l, struct bt_var *base, enum bt_op op, const struct bt_arg *args,
+                              int nargs, struct bt_var **out, struct bertc_error *err)
 {
     int depth = 0;
     for (const struct bt_var *b = base; b; b = b->base) {
-        if (++depth > MAX_VIEW_DEPTH)
-            return bt_error_set(err, BERTC_UNSUPPORTED, "%s: more than %d views of views", bt_ops[op].name, MAX_VIEW_DEPTH);
+        if (++depth > MAX_VIEW_DEPTH) {
+            return bt_error_set(err, BERTC_UNSUPPORTED, "%s: more than %d views of views", bt_ops[op].name,
+                                MAX_VIEW_DEPTH);
+        }
     }
     bt_value source;
     enum bertc_status status = bt_var_read(l, base, &source, err);
-    if (status != BERTC_OK)
+    if (status != BERTC_OK) {
         return status;
+    }
     struct bt_var *var = bt_var_new(l, BT_NO_VALUE);
     struct bt_arg *copy = bt_arena_copy(l->arena, args, (size_t)nargs * sizeof *args);
-    if (!var || !copy)
+    if (!var || !copy) {
         return bt_error_memory(err);
+    }
     copy[0] = bt_arg_value(source);
     for (int i = 1; i < nargs; i++) {
-        if (copy[i].count == 0)
+        if (copy[i].count == 0) {
             continue;
+        }
         copy[i].list = bt_arena_copy(l->arena, args[i].list, (size_t)args[i].count * sizeof *args[i].list);
-        if (!copy[i].list)
+        if (!copy[i].list) {
             return bt_error_memory(err);
+        }
     }
     status = bt_graph_node(l->graph, op, copy, nargs, &var->value, err);
     var->base = base;
@@ -97,8 +103,9 @@ static enum bertc_status fit(struct bt_graph *g, bt_value like, bt_value *value,
     const struct bt_value_info info = g->values[like];
     const struct bt_arg cast[] = {bt_arg_value(*value), bt_arg_dtype(info.dtype)};
     enum bertc_status status = bt_graph_node(g, BT_OP_CAST, cast, 2, value, err);
-    if (status != BERTC_OK)
+    if (status != BERTC_OK) {
         return status;
+    }
     const struct bt_arg expand[] = {bt_arg_value(*value), bt_arg_exprs(info.dims, info.rank)};
     return bt_graph_node(g, BT_OP_EXPAND, expand, 2, value, err);
 }
@@ -143,19 +150,23 @@ enum bertc_status bt_var_write(struct bt_lower *l, struct bt_var *var, bt_value 
 {
     bt_value before;
     enum bertc_status status = bt_var_read(l, var, &before, err);
-    if (status == BERTC_OK)
+    if (status == BERTC_OK) {
         status = fit(l->graph, before, &value, err);
+    }
     if (status == BERTC_OK && var->base) {
         bt_value base = var->args[0].value, through = value;
-        if (base != before)
+        if (base != before) {
             status = write_through(l->graph, var, base, bt_arg_value(value), &through, err);
-        if (status == BERTC_OK)
+        }
+        if (status == BERTC_OK) {
             status = bt_var_write(l, var->base, through, err);
+        }
         var->args[0].value = var->base->value;
         var->base_version = var->base->version;
     }
-    if (status != BERTC_OK)
+    if (status != BERTC_OK) {
         return status;
+    }
     var->value = value;
     var->number = BT_NO_EXPR;
     var->version++;

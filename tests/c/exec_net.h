@@ -36,8 +36,9 @@ static inline void net_init(struct net *net)
 
 static inline void net_free(struct net *net)
 {
-    for (int i = 0; i < NET_LEAVES; i++)
+    for (int i = 0; i < NET_LEAVES; i++) {
         bt_free(net->outputs[i]);
+    }
     bt_plan_free(net->plan);
     bt_weights_free(net->weights);
     bt_graph_free(&net->graph);
@@ -46,8 +47,9 @@ static inline void net_free(struct net *net)
 static inline bt_value net_input(struct net *net, enum bt_dtype dtype, int rank, const int64_t *dims, const void *data)
 {
     bt_expr exprs[BT_MAX_RANK];
-    for (int d = 0; d < rank; d++)
+    for (int d = 0; d < rank; d++) {
         exprs[d] = bt_expr_int(net->graph.exprs, dims[d]);
+    }
     bt_value value = BT_NO_VALUE;
     net->inputs[net->graph.input_count] = data;
     CHECK(bt_graph_input(&net->graph, "x", dtype, rank, exprs, &value, &net->err) == BERTC_OK);
@@ -57,21 +59,23 @@ static inline bt_value net_input(struct net *net, enum bt_dtype dtype, int rank,
 static inline bt_value net_op(struct net *net, enum bt_op op, int nargs, const struct bt_arg *args)
 {
     bt_value value = bt_graph_op(&net->graph, &net->err, op, nargs, args);
-    if (value < 0)
+    if (value < 0) {
         printf("%s: %s\n", bt_ops[op].name, net->err.text);
+    }
     CHECK(value >= 0);
     return value;
 }
 
-#define NET_OP(net, op, ...)                                                                         \
-    net_op((net), (op), (int)(sizeof((struct bt_arg[]){__VA_ARGS__}) / sizeof(struct bt_arg)),       \
+#define NET_OP(net, op, ...)                                                                   \
+    net_op((net), (op), (int)(sizeof((struct bt_arg[]){__VA_ARGS__}) / sizeof(struct bt_arg)), \
            (struct bt_arg[]){__VA_ARGS__})
 
 static inline struct bt_arg net_ints(struct net *net, int count, const int64_t *values)
 {
     bt_expr *exprs = bt_arena_alloc(&net->graph.arena, (size_t)count, sizeof *exprs);
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < count; i++) {
         exprs[i] = bt_expr_int(net->graph.exprs, values[i]);
+    }
     return bt_arg_exprs(exprs, count);
 }
 
@@ -80,15 +84,16 @@ static inline void net_output(struct net *net, bt_value value)
     net->leaves[net->graph.output.count++] = (struct bt_tree){.kind = BT_TREE_TENSOR, .value = value};
 }
 
-/* Plans and runs over poisoned memory: a stale byte shows as NaN or as a wild integer. Output slots are checked for writes
- * beyond their end. */
+/* Plans and runs over poisoned memory: a stale byte shows as NaN or as a wild integer. Checks that nothing is written
+ * beyond the end of the workspace and of the outputs. */
 static inline bool net_run(struct net *net, int threads)
 {
     static const int64_t no_symbols[1];
     bt_plan_free(net->plan);
     net->plan = NULL;
-    if (bt_plan_new(&net->graph, no_symbols, net->weights, &net->kernels, &net->plan, &net->err) != BERTC_OK)
+    if (bt_plan_new(&net->graph, no_symbols, net->weights, &net->kernels, &net->plan, &net->err) != BERTC_OK) {
         return false;
+    }
     void *outputs[NET_LEAVES];
     size_t sizes[NET_LEAVES];
     for (size_t i = 0; i < net->plan->output_count; i++) {
@@ -101,13 +106,13 @@ static inline bool net_run(struct net *net, int threads)
     size_t work_size = (size_t)net->plan->work_size;
     unsigned char *work = bt_alloc(work_size + NET_GUARD, 1);
     memset(work, 0xff, work_size + NET_GUARD);
-    enum bertc_status status =
-        bt_plan_run(net->plan, work, net->inputs, outputs, &net->kernels, threads, &net->err);
+    enum bertc_status status = bt_plan_run(net->plan, work, net->inputs, outputs, &net->kernels, threads, &net->err);
     bool clean = true;
     for (size_t g = 0; g < NET_GUARD; g++) {
         clean = clean && work[work_size + g] == 0xff;
-        for (size_t i = 0; i < net->plan->output_count; i++)
+        for (size_t i = 0; i < net->plan->output_count; i++) {
             clean = clean && (unsigned char)net->outputs[i][sizes[i] + g] == 0xff;
+        }
     }
     CHECK(clean);
     bt_free(work);
@@ -148,16 +153,18 @@ static inline void net_set_number(enum bt_dtype dtype, void *items, int64_t i, d
 /* Equal up to `tolerance`, relative above 1; NaN equals NaN. */
 static inline bool net_close(double got, double want, double tolerance)
 {
-    if (isnan(want) || isinf(want))
+    if (isnan(want) || isinf(want)) {
         return isnan(want) ? isnan(got) : got == want;
+    }
     return fabs(got - want) <= tolerance * fmax(1, fabs(want));
 }
 
 /* Output `slot` against `count` numbers. */
 static inline bool net_equals(const struct net *net, int slot, const double *want, int64_t count, double tolerance)
 {
-    if (net_count(net, slot) != count)
+    if (net_count(net, slot) != count) {
         return false;
+    }
     for (int64_t i = 0; i < count; i++) {
         double got = net_number(net->plan->outputs[slot].dtype, net->outputs[slot], i);
         if (!net_close(got, want[i], tolerance)) {

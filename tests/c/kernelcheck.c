@@ -11,9 +11,17 @@
 #include <unistd.h>
 
 #include "kernel/versions.h"
+#include "kernel_truth.h"
 
-enum type { TYPE_map_f32, TYPE_zip_f32, TYPE_zips_f32, TYPE_layer_norm_f32, TYPE_softmax_f32, TYPE_sum_rows_f32,
-            TYPE_reduce_f32 };
+enum type {
+    TYPE_map_f32,
+    TYPE_zip_f32,
+    TYPE_zips_f32,
+    TYPE_layer_norm_f32,
+    TYPE_softmax_f32,
+    TYPE_sum_rows_f32,
+    TYPE_reduce_f32
+};
 
 typedef void any_fn(void);
 
@@ -28,20 +36,13 @@ struct version {
 
 static const struct version versions[] = {
 #define BT_KERNEL_OP(name, type)
-#define BT_KERNEL(name, type, isa, tolerance)                                                                 \
-    {#name, BT_KERNEL_##name, TYPE_##type, (enum bt_isa)BT_ISA_##isa, tolerance, (any_fn *)bt_##name##_##isa},
+#define BT_KERNEL(name, type, isa, tolerance) \
+    {#name, BT_KERNEL_##name, TYPE_##type, BT_ISA_##isa, tolerance, (any_fn *)bt_##name##_##isa},
 #include "kernel/kernels.inc"
 #undef BT_KERNEL
 #undef BT_KERNEL_OP
 };
-enum { VERSIONS = sizeof versions / sizeof versions[0], MAX_N = 5000, INPUTS = 3, GUARD = 32 };
-
-struct call {
-    const float *in[INPUTS]; /* layer_norm: x, w, b; softmax: x, bias */
-    float scalar;
-    float *y;
-    size_t n;
-};
+enum { VERSIONS = sizeof versions / sizeof versions[0], MAX_N = 5000, GUARD = 32 };
 
 static void run(enum type type, any_fn *fn, const struct call *c)
 {
@@ -49,88 +50,10 @@ static void run(enum type type, any_fn *fn, const struct call *c)
     case TYPE_map_f32: ((bt_map_f32_fn *)fn)(c->in[0], c->y, c->n); break;
     case TYPE_zip_f32: ((bt_zip_f32_fn *)fn)(c->in[0], c->in[1], c->y, c->n); break;
     case TYPE_zips_f32: ((bt_zips_f32_fn *)fn)(c->in[0], c->scalar, c->y, c->n); break;
-    case TYPE_layer_norm_f32:
-        ((bt_layer_norm_f32_fn *)fn)(c->in[0], c->in[1], c->in[2], c->scalar, c->y, c->n);
-        break;
+    case TYPE_layer_norm_f32: ((bt_layer_norm_f32_fn *)fn)(c->in[0], c->in[1], c->in[2], c->scalar, c->y, c->n); break;
     case TYPE_softmax_f32: ((bt_softmax_f32_fn *)fn)(c->in[0], c->in[1], c->scalar, c->y, c->n); break;
     case TYPE_sum_rows_f32: ((bt_sum_rows_f32_fn *)fn)(c->in, INPUTS, c->y, c->n); break;
     case TYPE_reduce_f32: c->y[0] = ((bt_reduce_f32_fn *)fn)(c->in[0], c->n); break;
-    }
-}
-
-/* The true value of map kernels. */
-static long double true_gelu_erf(long double x)
-{
-    return x * 0.5L * erfcl(-x * 0.707106781186547524400844362104849039L);
-}
-
-static long double true_gelu_tanh(long double x)
-{
-    return x * 0.5L * (1.0L + tanhl(0.797884560802865355879892119868763737L * (x + 0.044715L * x * x * x)));
-}
-
-static long double true_sigmoid(long double x)
-{
-    return 1.0L / (1.0L + expl(-x));
-}
-
-static long double true_silu(long double x)
-{
-    return x / (1.0L + expl(-x));
-}
-
-static long double true_relu(long double x)
-{
-    return x < 0.0L ? 0.0L : x;
-}
-
-static const struct {
-    enum bt_kernel_id id;
-    long double (*f)(long double);
-} true_maps[] = {
-    {BT_KERNEL_gelu_erf_f32, true_gelu_erf}, {BT_KERNEL_gelu_tanh_f32, true_gelu_tanh}, {BT_KERNEL_tanh_f32, tanhl},
-    {BT_KERNEL_sigmoid_f32, true_sigmoid},   {BT_KERNEL_silu_f32, true_silu},           {BT_KERNEL_exp_f32, expl},
-    {BT_KERNEL_erf_f32, erfl},               {BT_KERNEL_relu_f32, true_relu},
-};
-
-static void true_map(enum bt_kernel_id id, const struct call *c)
-{
-    for (size_t k = 0; k < sizeof true_maps / sizeof true_maps[0]; k++) {
-        for (size_t i = 0; i < c->n && true_maps[k].id == id; i++) {
-            c->y[i] = (float)true_maps[k].f(c->in[0][i]);
-        }
-    }
-}
-
-static void true_layer_norm(const struct call *c)
-{
-    long double sum = 0.0L, squares = 0.0L;
-    for (size_t i = 0; i < c->n; i++) {
-        sum += c->in[0][i];
-        squares += (long double)c->in[0][i] * c->in[0][i];
-    }
-    long double mean = sum / c->n, var = squares / c->n - mean * mean;
-    for (size_t i = 0; i < c->n; i++) {
-        long double unit = (c->in[0][i] - mean) / sqrtl(var + c->scalar);
-        c->y[i] = (float)(unit * (c->in[1] ? c->in[1][i] : 1.0f) + (c->in[2] ? c->in[2][i] : 0.0f));
-    }
-}
-
-static void true_softmax(const struct call *c)
-{
-    long double sum = 0.0L;
-    float max = -INFINITY;
-    for (int pass = 0; pass < 3; pass++) {
-        for (size_t i = 0; i < c->n; i++) {
-            float x = c->in[0][i] * c->scalar;
-            x = c->in[1] ? x + c->in[1][i] : x;
-            float below = x - max;
-            switch (pass) {
-            case 0: max = x > max || isnan(x) ? x : max; break;
-            case 1: sum += expl(below); break;
-            case 2: c->y[i] = (float)(expl(below) / sum); break;
-            }
-        }
     }
 }
 
@@ -175,8 +98,9 @@ enum kind { SMALL, SHIFTED, CONSTANT, WIDE, NEGATIVE_INFINITIES, ONE_NAN, ONE_IN
 
 static float input(enum kind kind, size_t i, size_t n)
 {
-    static const float special[] = {0.0f, -0.0f, INFINITY, -INFINITY, NAN, FLT_MAX, -FLT_MAX, FLT_MIN, -FLT_MIN, 1e-45f,
-                                    -1e-45f, 88.72f, 88.73f, -87.4f, -88.8f, -103.9f, -104.1f, 0.85f, -13.5f, 14.9f};
+    static const float special[] = {0.0f,    -0.0f,    INFINITY, -INFINITY, NAN,    FLT_MAX, -FLT_MAX,
+                                    FLT_MIN, -FLT_MIN, 1e-45f,   -1e-45f,   88.72f, 88.73f,  -87.4f,
+                                    -88.8f,  -103.9f,  -104.1f,  0.85f,     -13.5f, 14.9f};
     switch (kind) {
     case SMALL: return 8.0f * random_unit() - 4.0f;
     case SHIFTED: return 1000.0f + random_unit();
@@ -223,8 +147,8 @@ static double magnitude(const struct version *v, const struct call *c, size_t i,
 static double worst[VERSIONS];
 static long checks, failures;
 
-static void compare(const struct version *v, const char *what, const struct call *c, const float *got, const float *want,
-                    double tolerance)
+static void compare(const struct version *v, const char *what, const struct call *c, const float *got,
+                    const float *want, double tolerance)
 {
     size_t count = v->type == TYPE_reduce_f32 ? 1 : c->n;
     for (size_t i = 0; i < count; i++) {
@@ -372,6 +296,18 @@ static void check_version(const struct version *v, const struct version *ref)
     }
 }
 
+/* The table has the last version of each kernel that does not ask for more than `isa`. */
+static void check_dispatch(enum bt_isa isa)
+{
+    struct bt_kernels kernels;
+    bt_kernels_init(&kernels, isa);
+    for (const struct version *v = versions; v < versions + VERSIONS; v++) {
+        bool better = v + 1 < versions + VERSIONS && v[1].id == v->id && v[1].isa <= isa;
+        struct call none = {.n = 0};
+        expect(v, "is not the version in the table", &none, v->isa > isa || (kernels.isa[v->id] == v->isa) == !better);
+    }
+}
+
 /* ---- speed ---- */
 
 static double now(void)
@@ -426,10 +362,9 @@ int main(int argc, char **argv)
         inputs[k] = new_array();
     }
     output = new_array();
-    struct bt_kernels usable[BT_ISA_COUNT];
     bool skipped[BT_ISA_COUNT] = {false};
-    bt_kernels_init(&usable[BT_ISA_REF], BT_ISA_REF);
-    bt_kernels_init(&usable[BT_ISA_AVX2], bt_cpu_isa());
+    check_dispatch(BT_ISA_REF);
+    check_dispatch(bt_cpu_isa());
     const struct version *ref = versions;
     for (const struct version *v = versions; v < versions + VERSIONS; v++) {
         ref = v->isa == BT_ISA_REF ? v : ref;
@@ -450,7 +385,8 @@ int main(int argc, char **argv)
     }
     for (int isa = 0; isa < BT_ISA_COUNT; isa++) {
         if (skipped[isa]) {
-            printf("kernelcheck: %s skipped, which this CPU lacks or BERTC_CPU excludes\n", bt_isa_name((enum bt_isa)isa));
+            printf("kernelcheck: %s skipped, which this CPU lacks or BERTC_CPU excludes\n",
+                   bt_isa_name((enum bt_isa)isa));
         }
     }
     if (!bench) {

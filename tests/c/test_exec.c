@@ -29,34 +29,39 @@ static void remap(struct plain *x, int rank, const int64_t *dims, source_fn *fn,
             rest /= dims[d];
         }
         fn(index, args, rank, source);
-        for (int d = 0; d < old.rank; d++)
+        for (int d = 0; d < old.rank; d++) {
             at += source[d] * strides[d];
+        }
         x->items[i] = old.items[at];
     }
 }
 
 static void permute_source(const int64_t *index, const int64_t *args, int rank, int64_t *source)
 {
-    for (int d = 0; d < rank; d++)
+    for (int d = 0; d < rank; d++) {
         source[args[d]] = index[d];
+    }
 }
 
 static void slice_source(const int64_t *index, const int64_t *args, int rank, int64_t *source)
 {
-    for (int d = 0; d < rank; d++)
+    for (int d = 0; d < rank; d++) {
         source[d] = d == args[0] ? args[1] + index[d] * args[2] : index[d];
+    }
 }
 
 static void select_source(const int64_t *index, const int64_t *args, int rank, int64_t *source)
 {
-    for (int d = 0; d <= rank; d++)
+    for (int d = 0; d <= rank; d++) {
         source[d] = d < args[0] ? index[d] : d == args[0] ? args[1] : index[d - 1];
+    }
 }
 
 static void expand_source(const int64_t *index, const int64_t *args, int rank, int64_t *source)
 {
-    for (int d = 0; d < rank; d++)
+    for (int d = 0; d < rank; d++) {
         source[d] = d == args[0] ? 0 : index[d];
+    }
 }
 
 struct chain {
@@ -69,15 +74,17 @@ struct chain {
 static void add_permute(struct chain *c)
 {
     int64_t dims[BT_MAX_RANK] = {0}, order[BT_MAX_RANK];
-    for (int d = 0; d < c->x.rank; d++)
+    for (int d = 0; d < c->x.rank; d++) {
         order[d] = d;
+    }
     for (int d = c->x.rank - 1; d > 0; d--) {
         int64_t other = net_between(&c->random, 0, d), old = order[d];
         order[d] = order[other];
         order[other] = old;
     }
-    for (int d = 0; d < c->x.rank; d++)
+    for (int d = 0; d < c->x.rank; d++) {
         dims[d] = c->x.dims[order[d]];
+    }
     c->value = NET_OP(&c->net, BT_OP_PERMUTE, bt_arg_value(c->value), net_ints(&c->net, c->x.rank, order));
     remap(&c->x, c->x.rank, dims, permute_source, order);
 }
@@ -98,11 +105,13 @@ static void add_slice(struct chain *c)
 static void add_select(struct chain *c)
 {
     int64_t dim = net_between(&c->random, 0, c->x.rank - 1), dims[BT_MAX_RANK] = {0};
-    if (c->x.dims[dim] == 0)
+    if (c->x.dims[dim] == 0) {
         return;
+    }
     int64_t index = net_between(&c->random, 0, c->x.dims[dim] - 1);
-    for (int d = 0; d < c->x.rank - 1; d++)
+    for (int d = 0; d < c->x.rank - 1; d++) {
         dims[d] = c->x.dims[d < dim ? d : d + 1];
+    }
     c->value = NET_OP(&c->net, BT_OP_SELECT, bt_arg_value(c->value), bt_arg_int(&c->net.graph, dim),
                       bt_arg_int(&c->net.graph, index));
     remap(&c->x, c->x.rank - 1, dims, select_source, (int64_t[]){dim, index});
@@ -111,8 +120,9 @@ static void add_select(struct chain *c)
 static void add_expand(struct chain *c)
 {
     int64_t dim = net_between(&c->random, 0, c->x.rank - 1), dims[BT_MAX_RANK];
-    if (c->x.dims[dim] != 1 || bt_numel(c->x.rank, c->x.dims) * 3 > MAX_ITEMS)
+    if (c->x.dims[dim] != 1 || bt_numel(c->x.rank, c->x.dims) * 3 > MAX_ITEMS) {
         return;
+    }
     memcpy(dims, c->x.dims, sizeof dims);
     dims[dim] = 3;
     c->value = NET_OP(&c->net, BT_OP_EXPAND, bt_arg_value(c->value), net_ints(&c->net, c->x.rank, dims));
@@ -133,8 +143,9 @@ static void add_reshape(struct chain *c)
         } else {
             dims[rank++] = c->x.dims[d];
         }
-        if (rank >= 6)
+        if (rank >= 6) {
             return;
+        }
     }
     c->value = NET_OP(&c->net, BT_OP_RESHAPE, bt_arg_value(c->value), net_ints(&c->net, rank, dims));
     c->x.rank = rank;
@@ -144,8 +155,9 @@ static void add_reshape(struct chain *c)
 static void add_unsqueeze(struct chain *c)
 {
     int64_t dim = net_between(&c->random, 0, c->x.rank);
-    if (c->x.rank >= 6)
+    if (c->x.rank >= 6) {
         return;
+    }
     c->value = NET_OP(&c->net, BT_OP_UNSQUEEZE, bt_arg_value(c->value), bt_arg_int(&c->net.graph, dim));
     memmove(c->x.dims + dim + 1, c->x.dims + dim, (size_t)(c->x.rank - dim) * sizeof *c->x.dims);
     c->x.dims[dim] = 1;
@@ -157,44 +169,51 @@ static void add_squeeze(struct chain *c)
     int rank = 0;
     int64_t squeezed[BT_MAX_RANK], count = 0;
     for (int d = 0; d < c->x.rank; d++) {
-        if (c->x.dims[d] == 1)
+        if (c->x.dims[d] == 1) {
             squeezed[count++] = d;
-        else
+        } else {
             c->x.dims[rank++] = c->x.dims[d];
+        }
     }
     c->x.rank = rank;
-    if (count > 0)
+    if (count > 0) {
         c->value = NET_OP(&c->net, BT_OP_SQUEEZE, bt_arg_value(c->value), net_ints(&c->net, (int)count, squeezed));
+    }
 }
 
 /* A copy, so that later views are into the workspace. */
 static void add_negation(struct chain *c)
 {
     c->value = NET_OP(&c->net, BT_OP_NEG, bt_arg_value(c->value));
-    for (int64_t i = 0; i < bt_numel(c->x.rank, c->x.dims); i++)
+    for (int64_t i = 0; i < bt_numel(c->x.rank, c->x.dims); i++) {
         c->x.items[i] = -c->x.items[i];
+    }
 }
 
 static void test_views(void)
 {
-    static void (*const links[])(struct chain *) = {add_permute, add_slice,   add_select,  add_expand,  add_reshape,
+    static void (*const links[])(struct chain *) = {add_permute, add_slice,   add_select,  add_expand,   add_reshape,
                                                     add_reshape, add_squeeze, add_permute, add_negation, add_unsqueeze};
     static float data[MAX_ITEMS];
     static struct chain c;
-    for (int i = 0; i < MAX_ITEMS; i++)
+    for (int i = 0; i < MAX_ITEMS; i++) {
         data[i] = (float)i;
+    }
     for (uint64_t seed = 1; seed <= 300; seed++) {
         net_init(&c.net);
         c.random = seed * 7919;
         c.x.rank = (int)net_between(&c.random, 1, 4);
-        for (int d = 0; d < c.x.rank; d++)
+        for (int d = 0; d < c.x.rank; d++) {
             c.x.dims[d] = net_between(&c.random, seed % 10 ? 1 : 0, 6);
-        for (int64_t i = 0; i < bt_numel(c.x.rank, c.x.dims); i++)
+        }
+        for (int64_t i = 0; i < bt_numel(c.x.rank, c.x.dims); i++) {
             c.x.items[i] = (double)data[i];
+        }
         c.value = net_input(&c.net, BT_F32, c.x.rank, c.x.dims, data);
         for (int64_t left = net_between(&c.random, 1, 7); left > 0; left--) {
-            if (c.x.rank > 0)
+            if (c.x.rank > 0) {
                 links[net_between(&c.random, 0, sizeof links / sizeof links[0] - 1)](&c);
+            }
         }
         net_output(&c.net, c.value);
         CHECK(net_run(&c.net, 1) && net_equals(&c.net, 0, c.x.items, bt_numel(c.x.rank, c.x.dims), 0));
@@ -222,11 +241,12 @@ static void test_reshape_steps(void)
 /* A long chain keeps two buffers alive at most, and pointwise steps write over their operand where they may. */
 static void test_memory(void)
 {
-    enum { SIDE = 32, COUNT = SIDE * SIDE };
+    enum { SIDE = 48, COUNT = SIDE * SIDE };
     static float data[COUNT];
     static double want[COUNT], next[COUNT];
-    for (int i = 0; i < COUNT; i++)
+    for (int i = 0; i < COUNT; i++) {
         want[i] = data[i] = (float)(i % 17) - 8;
+    }
     struct net net;
     net_init(&net);
     bt_value x = net_input(&net, BT_F32, 2, (int64_t[]){SIDE, SIDE}, data);
@@ -236,8 +256,9 @@ static void test_memory(void)
         bt_value turned = NET_OP(&net, BT_OP_PERMUTE, bt_arg_value(x), swap); /* must not be overwritten while read */
         x = NET_OP(&net, BT_OP_SUB, bt_arg_value(x), bt_arg_value(turned));
         x = NET_OP(&net, BT_OP_ADD, bt_arg_value(x), bt_arg_float(&net.graph, 1));
-        for (int i = 0; i < COUNT; i++)
+        for (int i = 0; i < COUNT; i++) {
             next[i] = (want[i] - want[i % SIDE * SIDE + i / SIDE]) / 2 + 1;
+        }
         memcpy(want, next, sizeof want);
     }
     net_output(&net, x);
@@ -300,9 +321,10 @@ static void test_output_alias(void)
 static void test_halves(void)
 {
     uint16_t data[4], brain[3] = {0x3f80, 0xbf80, 0x4040}; /* 1, -1, 3 */
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 4; i++) {
         data[i] = bt_f32_to_f16((float)i / 4);
-    char bytes[1 + 2 * sizeof(float)];
+    }
+    _Alignas(float) char bytes[1 + 2 * sizeof(float)];
     memcpy(bytes + 1, (float[]){5, 7}, 2 * sizeof(float));
     struct net net;
     net_init(&net);
@@ -329,11 +351,13 @@ static void test_weights(void)
     struct bt_weights *weights = bt_weights_new();
     struct bertc_error err;
     bool good = true;
-    for (int i = 0; i < COUNT; i++)
+    for (int i = 0; i < COUNT; i++) {
         halves[i] = bt_f32_to_f16((float)i);
+    }
     for (int again = 0; again < 2; again++) {
         for (int i = 0; i + 2 <= COUNT; i++) {
-            struct bt_tensor out, tensor = {.dtype = BT_F16, .rank = 1, .dims = {2}, .strides = {1}, .data = &halves[i]};
+            struct bt_tensor out,
+                tensor = {.dtype = BT_F16, .rank = 1, .dims = {2}, .strides = {1}, .data = &halves[i]};
             good = good && bt_weights_prepare(weights, &tensor, &out, &err) == BERTC_OK && out.dtype == BT_F32 &&
                    ((const float *)out.data)[0] == (float)i && ((const float *)out.data)[1] == (float)(i + 1);
         }
@@ -359,8 +383,9 @@ static void test_empty(void)
     CHECK(net_count(&net, 0) == 0 && net_count(&net, 1) == 0 && net_count(&net, 4) == 0);
     CHECK(net_equals(&net, 2, (double[8]){0}, 8, 0));
     double nans[8];
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < 8; i++) {
         nans[i] = NAN;
+    }
     CHECK(net_equals(&net, 3, nans, 8, 0));
     net_output(&net, NET_OP(&net, BT_OP_AMAX, bt_arg_value(x), net_ints(&net, 1, (int64_t[]){1})));
     CHECK(!net_run(&net, 1));
@@ -387,8 +412,9 @@ static void test_symbols(void)
         CHECK(bt_plan_new(&net.graph, &size, net.weights, &net.kernels, &plan, &net.err) == BERTC_OK);
         CHECK(plan->outputs[0].dims[0] == size && plan->values[s].i == size);
         CHECK(bt_plan_run(plan, NULL, inputs, outputs, &net.kernels, 1, &net.err) == BERTC_OK);
-        for (int64_t i = 0; i < size; i++)
+        for (int64_t i = 0; i < size; i++) {
             CHECK(sums[i] == (float)(9 * i + 6));
+        }
         bt_plan_free(plan);
     }
     struct bt_plan *plan = NULL;

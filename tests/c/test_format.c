@@ -199,7 +199,8 @@ static void test_safetensors_refusals(void)
         {TENSOR("\"F32\"", "[1]", "[0,8]"), 8, BERTC_FORMAT, "has 8 bytes, but its shape and dtype take 4"},
         {TENSOR("\"F32\"", "[1]", "[4,8]"), 8, BERTC_FORMAT, "gap that starts at byte 0"},
         {TENSOR("\"F32\"", "[1]", "[0,4]"), 5, BERTC_FORMAT, "ends at data byte 4, but the file has 5"},
-        {"{" A ",\"b\":{\"dtype\":\"U8\",\"shape\":[5],\"data_offsets\":[6,11]}}", 11, BERTC_FORMAT, "inside the tensor"},
+        {"{" A ",\"b\":{\"dtype\":\"U8\",\"shape\":[5],\"data_offsets\":[6,11]}}", 11, BERTC_FORMAT,
+         "inside the tensor"},
         {"{" A "," A "}", 8, BERTC_FORMAT, "the key \"a\" twice"},
     };
     struct bt_named_tensor *t;

@@ -35,6 +35,8 @@ static enum bertc_status read_pickle(const char *data, size_t size, struct bt_ar
     return status;
 }
 
+/* clang-format off: in the pickles below, an escape ends where the next string begins */
+
 #define READ(text) (good = read_pickle("\x80\2" text, sizeof("\x80\2" text) - 1, &arena, &p, &used, &err) == BERTC_OK)
 
 static void test_values(void)
@@ -68,7 +70,10 @@ static void test_values(void)
     CHECK(READ("(\x8c\1aK\1d.") && p->size == 2);
     CHECK(READ("]q\0h\0\x86.") && p->items[0] == p->items[1]);
     CHECK(READ("K\7\x94]\x94h\0\x87.") && p->items[2]->integer == 7);
-    CHECK(READ("K\1K\x2" "0(K\3" "12\x86.") && p->items[0]->integer == 1 && p->items[1]->integer == 1);
+    CHECK(READ("K\1K\x2"
+               "0(K\3"
+               "12\x86.") &&
+          p->items[0]->integer == 1 && p->items[1]->integer == 1);
     CHECK(READ("\x95\1\0\0\0\0\0\0\0N.") && p->kind == BT_PICKLE_NONE);
     bt_arena_free(&arena);
 }
@@ -95,8 +100,9 @@ static void test_torch(void)
     CHECK(READ("ctorch._utils\n_rebuild_tensor\n(" FLOATS "K\0K\2\x85K\1\x85tR.") && p->kind == BT_PICKLE_TENSOR);
     CHECK(READ("ctorch._utils\n_rebuild_parameter\n" REBUILD FLOATS "K\0))" TAIL "\x88N\x87R.") &&
           p->kind == BT_PICKLE_TENSOR);
-    CHECK(READ("ctorch._utils\n_rebuild_qtensor\n(" STORAGE("QInt8", "\x8c\1q", "K\4")
-               "K\0K\4\x85K\1\x85" "ctorch\nper_tensor_affine\nG?\xe0\0\0\0\0\0\0K\3\x87" TAIL "."));
+    CHECK(READ("ctorch._utils\n_rebuild_qtensor\n(" STORAGE(
+        "QInt8", "\x8c\1q", "K\4") "K\0K\4\x85K\1\x85"
+                                   "ctorch\nper_tensor_affine\nG?\xe0\0\0\0\0\0\0K\3\x87" TAIL "."));
     CHECK(p->tensor.quantized && p->tensor.dtype == BT_I8 && p->tensor.scale == 0.5 && p->tensor.zero_point == 3);
     CHECK(READ("ctorch.jit._pickle\nbuild_intlist\n](K\1K\2e\x85R.") && p->kind == BT_PICKLE_LIST && p->size == 2);
     CHECK(READ("ctorch.jit._pickle\nrestore_type_tag\nK\5\x8c\3int\x86R.") && p->integer == 5);
@@ -105,7 +111,9 @@ static void test_torch(void)
     CHECK(READ("c__torch__.a.b\nC\n)\x81}\x8c\1wK\1sb.") && p->kind == BT_PICKLE_OBJECT);
     CHECK(strcmp(p->text, "__torch__.a.b.C") == 0 && bt_pickle_attr(p, "w")->integer == 1);
     CHECK(bt_pickle_attr(p, "v") == NULL && bt_pickle_attr(NULL, "w") == NULL);
-    CHECK(READ("c__torch__\nC\n)\x81N\x85" "b.") && p->items[0]->kind == BT_PICKLE_TUPLE && !bt_pickle_attr(p, "w"));
+    CHECK(READ("c__torch__\nC\n)\x81N\x85"
+               "b.") &&
+          p->items[0]->kind == BT_PICKLE_TUPLE && !bt_pickle_attr(p, "w"));
     CHECK(READ("c__torch__\nC\n)\x81.") && p->size == 0 && bt_pickle_attr(p, "w") == NULL);
     bt_arena_free(&arena);
 }
@@ -129,9 +137,15 @@ static const struct refusal {
     BAD(P, "truncated?"),
     BAD(P "N", "truncated?"),
     BAD(P "J\1\2", "truncated?"),
-    BAD(P "X\xff\xff\xff\xff" "abc", "truncated?"),
-    BAD(P "\x8d\xff\xff\xff\xff\xff\xff\xff\xff" "abc", "truncated?"),
-    BAD(P "\x8b\xff\xff\xff\x7f" "abc", "truncated?"),
+    BAD(P "X\xff\xff\xff\xff"
+          "abc",
+        "truncated?"),
+    BAD(P "\x8d\xff\xff\xff\xff\xff\xff\xff\xff"
+          "abc",
+        "truncated?"),
+    BAD(P "\x8b\xff\xff\xff\x7f"
+          "abc",
+        "truncated?"),
     BAD(P "ctorch\nFloat", "truncated?"),
     BAD(P "X\2\0\0\0\xc0\x80.", "not UTF-8"),
     BAD(P ".", "too few values"),
@@ -170,13 +184,34 @@ static const struct refusal {
     BAD(P "]Nb.", "cannot have one"),
     BAD(P "c__torch__\nC\n)\x81NbNb.", "twice"),
     BAD(P "NQ.", "a persistent id is not"),
-    BAD(P "(\x8c\7storagectorch\nFloatStorage\nK\0\x8c\3" "cpuK\1tQ.", "a persistent id is not"),
-    UNSUPPORTED(P STORAGE("Float", "\x8c\1" "0", "K\1K\1") ".", "view of another"),
-    UNSUPPORTED(P "(\x8c\7storage" "ccollections\nOrderedDict\n\x8c\1" "0NK\1tQ.", "no storage class"),
+    BAD(P "(\x8c\7storagectorch\nFloatStorage\nK\0\x8c\3"
+          "cpuK\1tQ.",
+        "a persistent id is not"),
+    UNSUPPORTED(P STORAGE("Float",
+                          "\x8c\1"
+                          "0",
+                          "K\1K\1") ".",
+                "view of another"),
+    UNSUPPORTED(P "(\x8c\7storage"
+                  "ccollections\nOrderedDict\n\x8c\1"
+                  "0NK\1tQ.",
+                "no storage class"),
     BAD(P STORAGE("Float", "\x8c\7missing", "K\1") ".", "test.pkl: pickle byte 50: no storage missing"),
-    BAD(P STORAGE("Float", "\x8c\1" "0", "K\x11") ".", "has 64 bytes, its 17 float32 elements take 68"),
-    BAD(P STORAGE("Float", "\x8c\1" "0", "J\xff\xff\xff\xff") ".", "claims -1 elements"),
-    BAD(P STORAGE("Long", "\x8c\1" "0", "\x8a\x8\0\0\0\0\0\0\0\x70") ".", "claims 8070450532247928832"),
+    BAD(P STORAGE("Float",
+                  "\x8c\1"
+                  "0",
+                  "K\x11") ".",
+        "has 64 bytes, its 17 float32 elements take 68"),
+    BAD(P STORAGE("Float",
+                  "\x8c\1"
+                  "0",
+                  "J\xff\xff\xff\xff") ".",
+        "claims -1 elements"),
+    BAD(P STORAGE("Long",
+                  "\x8c\1"
+                  "0",
+                  "\x8a\x8\0\0\0\0\0\0\0\x70") ".",
+        "claims 8070450532247928832"),
     BAD(P REBUILD "NK\0))" TAIL ".", "not made from a storage"),
     BAD(P REBUILD FLOATS "N))" TAIL ".", "not made from a storage"),
     BAD(P REBUILD FLOATS "K\0NN" TAIL ".", "not two tuples"),
@@ -201,6 +236,8 @@ static const struct refusal {
     BAD(P "ctorch.jit._pickle\nbuild_intlist\nN\x85R.", "not made from a list"),
 };
 
+/* clang-format on */
+
 static void test_refusals(void)
 {
     for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++) {
@@ -215,7 +252,10 @@ static void test_refusals(void)
     struct bertc_error err = {0};
     struct bt_arena arena = {0};
     struct bt_pickle *p;
-    static const char id[] = P STORAGE("Float", "\x8c\1" "0", "K\1") ".";
+    static const char id[] = P STORAGE("Float",
+                                       "\x8c\1"
+                                       "0",
+                                       "K\1") ".";
     struct bt_span bytes = {(const uint8_t *)id, sizeof id - 1};
     CHECK_REFUSAL(bt_pickle_read(bytes, &(struct bt_pickle_options){.name = "x"}, &arena, &p, NULL, &err), &err,
                   BERTC_FORMAT, "which this file has none of");

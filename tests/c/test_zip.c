@@ -278,8 +278,8 @@ static void test_structure_refusals(void)
     /* a member whose data is the whole of another member */
     a = build((const struct entry[]){{"in", "x", 1, false}}, 1, false);
     size_t inner = a.record[0];
-    struct archive outer = build((const struct entry[]){{"out", a.bytes.data, inner, false}, {"in", "x", 1, false}}, 2,
-                                 false);
+    struct archive outer =
+        build((const struct entry[]){{"out", a.bytes.data, inner, false}, {"in", "x", 1, false}}, 2, false);
     set_number(&outer.bytes, outer.record[1] + 42, 4, outer.local[1] - inner);
     check_open_refusal(&outer, BERTC_FORMAT, "member out overlaps in");
 

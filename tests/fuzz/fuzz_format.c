@@ -49,11 +49,11 @@ static void touch_pickle(const struct bt_pickle *value)
     }
 }
 
-/* As a loader would: the key is a member of the archive. Without an archive there are 64 bytes of anything. */
+/* As a loader would: the key is a member of the archive. Without an archive there are some bytes of anything. */
 static enum bertc_status find_storage(void *context, const char *key, enum bt_dtype dtype, int64_t numel,
                                       struct bt_span *out, struct bertc_error *err)
 {
-    static const _Alignas(64) uint8_t bytes[64];
+    static const _Alignas(64) uint8_t bytes[1 << 20];
     (void)dtype;
     (void)numel;
     struct bt_zip *zip = context;
@@ -135,25 +135,23 @@ static size_t mutate(uint8_t *data, size_t size, uint64_t *random)
     for (size_t i = 0; i < edits && size > 0; i++) {
         size_t reach = next_random(random) % 2 && size > 8192 ? 8192 : size;
         size_t at = size - 1 - next_random(random) % reach;
-        switch (next_random(random) % 5) {
-        case 0:
-            data[at] ^= (uint8_t)(1 << next_random(random) % 8);
-            break;
-        case 1:
-            data[at] = (uint8_t)next_random(random);
-            break;
-        case 2:
-            data[at] = telling[next_random(random) % sizeof telling];
-            break;
-        case 3: { /* copy a piece to somewhere else */
+        switch (next_random(random) % 4) {
+        case 0: data[at] ^= (uint8_t)(1 << next_random(random) % 8); break;
+        case 1: data[at] = (uint8_t)next_random(random); break;
+        case 2: data[at] = telling[next_random(random) % sizeof telling]; break;
+        default: { /* copy a piece to somewhere else */
             size_t from = next_random(random) % size, room = size - (from > at ? from : at);
             memmove(data + at, data + from, 1 + next_random(random) % (room < 64 ? room : 64));
-            break;
         }
-        default: /* take a byte away, or rarely cut the file */
-            memmove(data + at, data + at + 1, size - at - 1);
-            size = next_random(random) % 16 ? size - 1 : at;
         }
+    }
+    if (next_random(random) % 16 == 0 && size > 0) { /* rarely, since no offset is right any more: take a byte away */
+        size_t at = next_random(random) % size;
+        memmove(data + at, data + at + 1, size - at - 1);
+        size--;
+    }
+    if (next_random(random) % 16 == 0) {
+        size = next_random(random) % (size + 1);
     }
     return size;
 }

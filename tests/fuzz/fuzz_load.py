@@ -1,6 +1,6 @@
 """Mutates the archives of tests/data for a while: every outcome but a result or a bertc.Error is a bug.
 
-`make fuzz` runs it on the AddressSanitizer build. Each mutation is a function of its number, so that --seed repeats one.
+`make fuzz` runs it on the AddressSanitizer build. A mutation is a function of its number, so --seed repeats one.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ def mutate_archive(data: bytes, chance: random.Random) -> bytes:
 
 def arguments(model: bertc.Model, chance: random.Random) -> list[np.ndarray]:
     shape = (chance.randint(0, 3), chance.randint(0, 12))
-    return [np.array([[chance.randint(0, 40) for _ in range(shape[1])] for _ in range(shape[0])], np.int64).reshape(shape)] * len(
-        model.inputs
-    )
+    return [
+        np.array([[chance.randint(0, 40) for _ in range(shape[1])] for _ in range(shape[0])], np.int64).reshape(shape)
+    ] * len(model.inputs)
 
 
 def attempt(data: bytes, chance: random.Random) -> str:

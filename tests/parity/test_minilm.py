@@ -77,7 +77,9 @@ def test_directory(batch, length, padded):
 
 def test_tokenizer_output_is_taken_as_it_is(traced):
     path, archive = traced
-    inputs = transformers.AutoTokenizer.from_pretrained(WEIGHTS)(["Who?", "Jim Henson"], padding=True, return_tensors="pt")
+    inputs = transformers.AutoTokenizer.from_pretrained(WEIGHTS)(
+        ["Who?", "Jim Henson"], padding=True, return_tensors="pt"
+    )
     with torch.inference_mode():
         expected = archive(inputs["input_ids"], inputs["attention_mask"], inputs["token_type_ids"])
     model = bertc.load(path)

@@ -20,8 +20,8 @@ static void pack_panel(bool trans_b, int64_t depth, int64_t cols, const float *B
 }
 
 /* C (rows x cols) += A (rows x depth) * panel. Rows beyond `rows` repeat the last one and are dropped. */
-static void multiply_block(int64_t rows, int64_t cols, int64_t depth, const float *A, int64_t lda,
-                           const float (*panel)[COLS], float *C, int64_t ldc)
+static void multiply_block(int64_t rows, int64_t cols, int64_t depth, const float *A, int64_t lda, float (*panel)[COLS],
+                           float *C, int64_t ldc)
 {
     const float *a[ROWS];
     float sums[ROWS][COLS] = {{0.0f}};
@@ -62,8 +62,7 @@ void bt_gemm_f32_ref(bool trans_b, int64_t M, int64_t N, int64_t K, const float 
             int64_t depth = least(K_BLOCK, K - k);
             pack_panel(trans_b, depth, cols, trans_b ? B + j * ldb + k : B + k * ldb + j, ldb, panel);
             for (int64_t i = 0; i < M; i += ROWS) {
-                multiply_block(least(ROWS, M - i), cols, depth, A + i * lda + k, lda,
-                               (const float(*)[COLS])panel, C + i * ldc + j, ldc);
+                multiply_block(least(ROWS, M - i), cols, depth, A + i * lda + k, lda, panel, C + i * ldc + j, ldc);
             }
         }
     }

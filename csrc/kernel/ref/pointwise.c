@@ -30,12 +30,12 @@ static double relu(double x)
     return x < 0.0 ? 0.0 : x; /* NaN stays NaN */
 }
 
-#define MAP(name, f)                                        \
+#define MAP(name, f)                                         \
     void bt_##name##_ref(const float *x, float *y, size_t n) \
-    {                                                       \
-        for (size_t i = 0; i < n; i++) {                    \
-            y[i] = (float)f((double)x[i]);                  \
-        }                                                   \
+    {                                                        \
+        for (size_t i = 0; i < n; i++) {                     \
+            y[i] = (float)f((double)x[i]);                   \
+        }                                                    \
     }
 
 MAP(gelu_erf_f32, gelu_erf)
@@ -47,12 +47,12 @@ MAP(exp_f32, exp)
 MAP(erf_f32, erf)
 MAP(relu_f32, relu)
 
-#define ZIP(name, op)                                                             \
-    void bt_##name##_ref(const float *a, const float *b, float *y, size_t n)      \
-    {                                                                             \
-        for (size_t i = 0; i < n; i++) {                                          \
-            y[i] = a[i] op b[i];                                                  \
-        }                                                                         \
+#define ZIP(name, op)                                                        \
+    void bt_##name##_ref(const float *a, const float *b, float *y, size_t n) \
+    {                                                                        \
+        for (size_t i = 0; i < n; i++) {                                     \
+            y[i] = a[i] op b[i];                                             \
+        }                                                                    \
     }
 
 ZIP(add_f32, +)
@@ -60,12 +60,12 @@ ZIP(sub_f32, -)
 ZIP(mul_f32, *)
 ZIP(div_f32, /)
 
-#define ZIPS(name, op)                                                       \
-    void bt_##name##_ref(const float *a, float b, float *y, size_t n)        \
-    {                                                                        \
-        for (size_t i = 0; i < n; i++) {                                     \
-            y[i] = a[i] op b;                                                \
-        }                                                                    \
+#define ZIPS(name, op)                                                \
+    void bt_##name##_ref(const float *a, float b, float *y, size_t n) \
+    {                                                                 \
+        for (size_t i = 0; i < n; i++) {                              \
+            y[i] = a[i] op b;                                         \
+        }                                                             \
     }
 
 ZIPS(adds_f32, +)

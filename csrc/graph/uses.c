@@ -1,39 +1,51 @@
-/* dead.c: drop the nodes that no output needs */
+/* uses.c: how often values are used, and dropping the nodes that no output needs */
 #include "graph/graph.h"
 
-static void need_tree(const struct bt_tree *tree, bool *needed)
+static void count_tree(const struct bt_tree *tree, int32_t *uses)
 {
     if (tree->kind == BT_TREE_TENSOR) {
-        needed[tree->value] = true;
+        uses[tree->value]++;
     }
     for (int32_t i = 0; i < tree->count; i++) {
-        need_tree(&tree->items[i], needed);
+        count_tree(&tree->items[i], uses);
     }
 }
 
-static void need_args(const struct bt_node *node, bool *needed)
+static void count_args(const struct bt_node *node, int32_t step, int32_t *uses)
 {
     for (int i = 0; i < node->nargs; i++) {
         const struct bt_arg *arg = &node->args[i];
         if (arg->kind == BT_ARG_VALUE) {
-            needed[arg->value] = true;
+            uses[arg->value] += step;
         }
         for (int32_t k = 0; arg->kind == BT_ARG_VALUES && k < arg->count; k++) {
             if (arg->list[k] >= 0) {
-                needed[arg->list[k]] = true;
+                uses[arg->list[k]] += step;
             }
         }
     }
 }
 
-static bool is_needed(const struct bt_node *node, const bool *needed)
+int32_t *bt_graph_uses(const struct bt_graph *g)
 {
-    for (int i = 0; i < node->nouts; i++) {
-        if (needed[node->outs[i]]) {
-            return true;
-        }
+    int32_t *uses = bt_calloc(g->value_count + 1, sizeof(*uses));
+    if (!uses) {
+        return NULL;
     }
-    return false;
+    for (size_t i = 0; i < g->node_count; i++) {
+        count_args(&g->nodes[i], 1, uses);
+    }
+    count_tree(&g->output, uses);
+    return uses;
+}
+
+static bool is_used(const struct bt_node *node, const int32_t *uses)
+{
+    bool used = false;
+    for (int i = 0; i < node->nouts; i++) {
+        used = used || uses[node->outs[i]] > 0;
+    }
+    return used;
 }
 
 enum bertc_status bt_graph_drop_dead(struct bt_graph *g, struct bertc_error *err)
@@ -41,20 +53,19 @@ enum bertc_status bt_graph_drop_dead(struct bt_graph *g, struct bertc_error *err
     if (g->failure == BERTC_MEMORY || bt_exprs_out_of_memory(g->exprs)) {
         return bt_error_memory(err);
     }
-    bool *needed = bt_calloc(g->value_count + 1, sizeof(*needed));
-    if (!needed) {
+    int32_t *uses = bt_graph_uses(g);
+    if (!uses) {
         return bt_error_memory(err);
     }
-    need_tree(&g->output, needed);
     for (size_t i = g->node_count; i-- > 0;) {
-        if (is_needed(&g->nodes[i], needed)) {
-            need_args(&g->nodes[i], needed);
+        if (!is_used(&g->nodes[i], uses)) {
+            count_args(&g->nodes[i], -1, uses);
         }
     }
     size_t kept = 0;
     for (size_t i = 0; i < g->node_count; i++) {
         const struct bt_node node = g->nodes[i];
-        bool keep = is_needed(&node, needed);
+        bool keep = is_used(&node, uses);
         for (int k = 0; k < node.nouts; k++) {
             g->values[node.outs[k]].index = keep ? (int32_t)kept : -1;
         }
@@ -64,6 +75,6 @@ enum bertc_status bt_graph_drop_dead(struct bt_graph *g, struct bertc_error *err
     }
     g->node_count = kept;
     g->node_table = (struct bt_table){0}; /* node numbers changed: later nodes are numbered among themselves */
-    bt_free(needed);
+    bt_free(uses);
     return BERTC_OK;
 }

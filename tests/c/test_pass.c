@@ -1,0 +1,219 @@
+/* test_pass.c: which written-out layers become one op, and which must stay */
+#include <math.h>
+
+#include "check.h"
+#include "graphs.h"
+#include "pass/pass.h"
+
+static bt_value x, weight, vector;
+
+static void begin(void)
+{
+    graph_start(2, 9);
+    x = input("x", BT_F32, 3, (bt_expr[]){b, s, lit(8)});
+    weight = constant("weight", BT_F32, 2, (int64_t[]){8, 8});
+    vector = constant("vector", BT_F32, 1, (int64_t[]){8});
+}
+
+/* Runs the passes with `result` as the output and compares the ops that are left, in order. */
+static bool leaves(bt_value result, const char *expected)
+{
+    g.output = (struct bt_tree){.kind = BT_TREE_TENSOR, .value = result};
+    char ops[300] = "";
+    int n = 0;
+    if (result < 0 || bt_passes_run(&g, &err) || bt_graph_verify(&g, &err)) {
+        printf("    %s\n", err.text);
+        n = snprintf(ops, sizeof(ops), "failed");
+    }
+    for (size_t i = 0; i < g.node_count && !n; i++) {
+        n = snprintf(ops + strlen(ops), sizeof(ops) - strlen(ops), "%s%s", i ? " " : "", bt_ops[g.nodes[i].op].name) <
+            0;
+    }
+    bool good = strcmp(ops, expected) == 0;
+    if (!good) {
+        char *text = bt_graph_text(&g, "    left:");
+        printf("%s", text ? text : "");
+        bt_free(text);
+    }
+    return good;
+}
+
+static void finish(void)
+{
+    bt_graph_free(&g);
+}
+
+static void test_linear(void)
+{
+    begin();
+    bt_value turned = OP(PERMUTE, V(weight), LIST(lit(1), lit(0)));
+    CHECK(leaves(OP(ADD, V(OP(MATMUL, V(x), V(turned))), V(vector)), "linear"));
+    const struct bt_node *node = &g.nodes[0];
+    CHECK(node->args[0].value == x && node->args[1].value == weight && node->args[2].value == vector);
+    finish();
+
+    begin();
+    CHECK(leaves(OP(ADD, V(vector), V(OP(MATMUL, V(x), V(weight)))), "linear"));
+    const struct bt_tensor *view = &g.constants[g.values[g.nodes[0].args[1].value].index].tensor;
+    CHECK(view->strides[0] == 1 && view->strides[1] == 8 && g.nodes[0].args[2].value == vector);
+    finish();
+
+    begin(); /* the product is needed on its own as well */
+    bt_value product = OP(MATMUL, V(x), V(weight));
+    CHECK(leaves(OP(MUL, V(OP(ADD, V(product), V(vector))), V(product)), "linear add mul"));
+    finish();
+
+    begin(); /* the vector makes the result larger */
+    bt_value column = constant("column", BT_F32, 2, (int64_t[]){8, 1}),
+             wide = constant("wide", BT_F32, 1, (int64_t[]){5});
+    CHECK(leaves(OP(ADD, V(OP(MATMUL, V(x), V(column))), V(wide)), "linear add"));
+    finish();
+
+    begin(); /* no constant */
+    bt_value xt = OP(PERMUTE, V(x), LIST(lit(0), lit(2), lit(1)));
+    CHECK(leaves(OP(MATMUL, V(x), V(xt)), "permute matmul"));
+    finish();
+}
+
+/* k (1 + erf(x / sqrt 2)) */
+static bt_value erf_part(double k, double scale)
+{
+    bt_value erf = OP(ERF, V(OP(MUL, V(x), F(scale))));
+    return OP(ADD, V(OP(MUL, F(k), V(erf))), F(k));
+}
+
+static bt_value tanh_part(double c, bool power)
+{
+    bt_value cube = power ? OP(POW, V(x), I(3)) : OP(MUL, V(x), V(OP(MUL, V(x), V(x))));
+    bt_value inner = OP(ADD, V(x), V(OP(MUL, V(cube), F(c))));
+    return OP(ADD, I(1), V(OP(TANH, V(OP(MUL, F(sqrt(2 / M_PI)), V(inner))))));
+}
+
+static void test_gelu(void)
+{
+    begin();
+    bt_value erf = OP(ERF, V(OP(DIV, V(x), F(1.4142135623730951))));
+    CHECK(leaves(OP(MUL, V(OP(MUL, V(x), F(0.5))), V(OP(ADD, V(erf), F(1.0)))), "gelu"));
+    int64_t tanh;
+    CHECK(g.nodes[0].args[0].value == x && bt_expr_is_int(g.exprs, g.nodes[0].args[1].expr, &tanh) && !tanh);
+    finish();
+
+    begin();
+    CHECK(leaves(OP(MUL, V(erf_part(0.5, sqrt(0.5))), V(x)), "gelu"));
+    finish();
+
+    begin();
+    CHECK(leaves(OP(DIV, V(OP(MUL, V(x), V(erf_part(1, sqrt(0.5))))), F(2)), "gelu"));
+    finish();
+
+    begin();
+    bt_value half = OP(MUL, V(x), F(0.5));
+    CHECK(leaves(OP(ADD, V(half), V(OP(MUL, V(half), V(OP(ERF, V(OP(MUL, V(x), F(sqrt(0.5))))))))), "gelu"));
+    finish();
+
+    for (int power = 0; power < 2; power++) {
+        begin();
+        CHECK(leaves(OP(MUL, V(tanh_part(0.044715, power)), V(OP(MUL, F(0.5), V(x)))), "gelu"));
+        CHECK(bt_expr_is_int(g.exprs, g.nodes[0].args[1].expr, &tanh) && tanh);
+        finish();
+    }
+
+    begin(); /* x (0.79788 (1 + 0.044715 x x)) */
+    bt_value inner = OP(ADD, F(1), V(OP(MUL, V(OP(MUL, F(0.044715), V(x))), V(x))));
+    bt_value fast = OP(TANH, V(OP(MUL, V(OP(MUL, V(x), F(0.7978845608028654))), V(inner))));
+    CHECK(leaves(OP(MUL, V(OP(MUL, F(0.5), V(x))), V(OP(ADD, F(1), V(fast)))), "gelu"));
+    finish();
+
+    begin(); /* x is itself a product */
+    x = OP(MUL, V(x), F(3));
+    CHECK(leaves(OP(MUL, V(erf_part(0.5, sqrt(0.5))), V(x)), "mul gelu"));
+    finish();
+
+    begin(); /* the part stays when something else needs it */
+    bt_value part = erf_part(0.5, sqrt(0.5));
+    CHECK(leaves(OP(SUB, V(OP(MUL, V(part), V(x))), V(part)), "mul erf mul add gelu sub"));
+    finish();
+
+    begin();
+    CHECK(leaves(OP(MUL, V(erf_part(0.5, 0.7)), V(x)), "mul erf mul add mul"));
+    finish();
+    begin();
+    CHECK(leaves(OP(MUL, V(erf_part(0.4, sqrt(0.5))), V(x)), "mul erf mul add mul"));
+    finish();
+    begin();
+    CHECK(leaves(OP(MUL, V(erf_part(0.5, sqrt(0.5))), V(OP(NEG, V(x)))), "mul erf mul add neg mul"));
+    finish();
+    begin();
+    CHECK(leaves(OP(MUL, V(tanh_part(0.05, true)), V(OP(MUL, F(0.5), V(x)))), "pow mul add mul tanh add mul mul"));
+    finish();
+}
+
+#define KEEP E(bt_expr_bool(g.exprs, true))
+
+static bt_value centre(void)
+{
+    return OP(SUB, V(x), V(OP(MEAN, V(x), LIST(lit(-1)), KEEP)));
+}
+
+static bt_value shifted_variance(bt_value d, bool power)
+{
+    bt_value square = power ? OP(POW, V(d), I(2)) : OP(MUL, V(d), V(d));
+    return OP(ADD, V(OP(MEAN, V(square), LIST(lit(-1)), KEEP)), F(1e-12));
+}
+
+static void test_layer_norm(void)
+{
+    begin(); /* as in 2019: w * ((x - u) / sqrt(s + eps)) + b */
+    bt_value d = centre(), n = OP(DIV, V(d), V(OP(SQRT, V(shifted_variance(d, true)))));
+    CHECK(leaves(OP(ADD, V(OP(MUL, V(vector), V(n))), V(vector)), "layer_norm"));
+    const struct bt_arg *args = g.nodes[0].args;
+    struct bt_scalar eps;
+    CHECK(args[0].value == x && args[2].value == vector && args[3].value == vector);
+    CHECK(bt_expr_is_const(g.exprs, args[4].expr, &eps) && eps.f == 1e-12);
+    finish();
+
+    begin();
+    d = centre();
+    CHECK(leaves(OP(MUL, V(OP(RSQRT, V(shifted_variance(d, false)))), V(d)), "layer_norm"));
+    finish();
+
+    begin();
+    d = centre();
+    CHECK(leaves(OP(MUL, V(d), V(OP(RECIPROCAL, V(OP(POW, V(shifted_variance(d, false)), F(0.5)))))), "layer_norm"));
+    finish();
+
+    begin();
+    bt_value var = OP(VAR, V(x), LIST(lit(2)), KEEP, I(0));
+    CHECK(leaves(OP(DIV, V(centre()), V(OP(SQRT, V(OP(ADD, F(1e-5), V(var)))))), "layer_norm"));
+    finish();
+
+    begin(); /* an unbiased variance is something else */
+    var = OP(VAR, V(x), LIST(lit(2)), KEEP, I(1));
+    d = centre();
+    CHECK(leaves(OP(DIV, V(d), V(OP(SQRT, V(OP(ADD, F(1e-5), V(var)))))), "var mean sub add sqrt div"));
+    finish();
+
+    begin(); /* normalised along another dimension */
+    d = OP(SUB, V(x), V(OP(MEAN, V(x), LIST(lit(1)), KEEP)));
+    CHECK(leaves(OP(DIV, V(d), V(OP(SQRT, V(shifted_variance(d, true))))), "mean sub pow mean add sqrt div"));
+    finish();
+
+    begin(); /* a bias before the weight: only the bias belongs to the op */
+    d = centre();
+    n = OP(DIV, V(d), V(OP(SQRT, V(shifted_variance(d, true)))));
+    CHECK(leaves(OP(MUL, V(OP(ADD, V(n), V(vector))), V(vector)), "layer_norm mul"));
+    finish();
+}
+
+static void test_all(void)
+{
+    test_linear();
+    test_gelu();
+    test_layer_norm();
+}
+
+int main(void)
+{
+    check_group("pass", test_all);
+    return check_result();
+}
