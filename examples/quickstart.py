@@ -33,7 +33,7 @@ def embed(model, tokenizer, sentences):
     encoded = tokenizer.encode_batch(sentences)
     ids = np.array([e.ids for e in encoded])
     mask = np.array([e.attention_mask for e in encoded])
-    hidden, _ = model(input_ids=ids, attention_mask=mask, token_type_ids=np.zeros_like(ids))
+    hidden = model(input_ids=ids, attention_mask=mask)["last_hidden_state"]
     mean = (hidden * mask[:, :, None]).sum(1) / mask.sum(1, keepdims=True)
     return mean / np.linalg.norm(mean, axis=1, keepdims=True)
 

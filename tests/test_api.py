@@ -176,9 +176,9 @@ def test_outputs_belong_to_the_caller(bert, inputs):
 
 
 def test_structures(bert, inputs):
-    ids, mask, types = inputs
+    ids, mask, _ = inputs
     assert isinstance(bert(*inputs), tuple)
-    result = bertc.load(DATA / "traced" / "hf523-w_dict.pt")(ids, mask, types)
+    result = bertc.load(DATA / "traced" / "hf523-w_dict.pt")(ids, mask)
     assert list(result) == ["last_hidden_state", "pooler_output"]
 
 

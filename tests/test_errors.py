@@ -43,7 +43,7 @@ def test_missing_file(tmp_path):
 
 def test_unreadable_paths(tmp_path):
     with pytest.raises(OSError):
-        bertc.load(tmp_path / "a" * 5000)
+        bertc.load(tmp_path / ("a" * 5000))
     (tmp_path / "file").write_text("x")
     with pytest.raises(NotADirectoryError):
         bertc.load(tmp_path / "file" / "model.pt")
@@ -60,13 +60,13 @@ def test_directory_without_a_model(tmp_path):
     ("content", "says"),
     [
         (b"", "empty"),
-        (b"\x89PNG\r\n\x1a\n" + bytes(64), "PNG"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(64), "not a model file.*89 50 4e 47"),
         (b"<!DOCTYPE html><html><body>404</body></html>", "HTML"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n", "(?i)lfs"),
-        (b"just a note\n" * 9, "text"),
+        (b"just a note\n" * 9, "not a model file"),
         (b"\x80\x04\x95\x0b\x00\x00\x00\x00\x00\x00\x00\x8c\x07builtin\x94.", "(?i)pickle"),
-        (b"\x7fELF\x02\x01\x01" + bytes(64), "ELF"),
-        (bytes(range(200, 256)) * 4, ""),
+        (b"\x7fELF\x02\x01\x01" + bytes(64), "not a model file.*7f 45 4c 46"),
+        (bytes(range(200, 256)) * 4, "not a model file"),
     ],
     ids=["empty", "png", "html", "lfs", "text", "pickle", "elf", "noise"],
 )
@@ -101,8 +101,6 @@ def test_truncated(path):
 def test_bit_flips(path, inputs):
     data = bytearray(path.read_bytes())
     chance = random.Random(7)
-    with zipfile.ZipFile(path) as file:
-        weights = [i.header_offset for i in file.infolist() if "/data/" in i.filename or "/tensors/" in i.filename]
     outcomes = set()
     for i in range(400):
         position = chance.randrange(len(data)) if i % 2 else len(data) - 1 - chance.randrange(24000)
@@ -110,7 +108,7 @@ def test_bit_flips(path, inputs):
         data[position] ^= bit
         outcomes.add(attempt(bytes(data), inputs))
         data[position] ^= bit
-    assert weights and "ok" in outcomes and "FormatError" in outcomes
+    assert "ok" in outcomes and "FormatError" in outcomes
 
 
 @pytest.mark.parametrize("member", ["data.pkl", "constants.pkl", "model.json", ".py"])

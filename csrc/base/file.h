@@ -14,8 +14,8 @@ struct bt_span {
 
 struct bt_file; /* reference-counted (atomic): several models may share one mapping */
 
-/* Maps a regular file read-only. A directory, a missing or unreadable file is BERTC_IO with errno; an empty file maps to
- * an empty span. */
+/* Maps a regular file read-only. A directory, a missing or unreadable file is BERTC_IO with errno; an empty file maps
+ * to an empty span. */
 enum bertc_status bt_file_map(const char *path, struct bt_file **out, struct bertc_error *err);
 
 /* Wraps memory that must stay valid until `release(owner)` is called (release may be NULL). */

@@ -14,10 +14,12 @@ enum {
 
 int64_t bt_matrix_ld(int64_t rows, int64_t cols, int64_t row_stride, int64_t col_stride)
 {
-    if (cols > 1 && col_stride != 1)
+    if (cols > 1 && col_stride != 1) {
         return 0;
-    if (rows <= 1)
+    }
+    if (rows <= 1) {
         return cols > 0 ? cols : 1;
+    }
     return row_stride >= cols ? row_stride : 0;
 }
 
@@ -36,8 +38,9 @@ void bt_packed_plan(struct bt_packed *p, const struct bt_ref *ref, bool copy, in
 {
     *p = (struct bt_packed){.ref = ref, .copied = copy};
     memcpy(p->strides, ref->strides, sizeof p->strides);
-    if (!copy)
+    if (!copy) {
         return;
+    }
     int64_t items = 1;
     for (int d = ref->rank - 1; d >= 0; d--) {
         if (d < ref->rank - inner && ref->strides[d] == 0) {
@@ -45,8 +48,9 @@ void bt_packed_plan(struct bt_packed *p, const struct bt_ref *ref, bool copy, in
             continue;
         }
         p->strides[d] = items;
-        if (!bt_mul_i64(items, ref->dims[d], &items))
+        if (!bt_mul_i64(items, ref->dims[d], &items)) {
             items = INT64_MAX;
+        }
     }
     p->copy = bt_cut(cuts, items, (int64_t)bt_dtype_size(ref->dtype));
 }
@@ -54,23 +58,27 @@ void bt_packed_plan(struct bt_packed *p, const struct bt_ref *ref, bool copy, in
 const void *bt_packed_load(const struct bt_packed *p, const struct bt_run *run)
 {
     void *data = bt_ref_data(run, p->ref);
-    if (!p->copied)
+    if (!p->copied) {
         return data;
+    }
     int64_t dims[BT_MAX_RANK];
-    for (int d = 0; d < p->ref->rank; d++)
+    for (int d = 0; d < p->ref->rank; d++) {
         dims[d] = p->strides[d] == 0 && p->ref->dims[d] > 0 ? 1 : p->ref->dims[d];
-    bt_move_items(run->threads, bt_dtype_size(p->ref->dtype), p->ref->rank, dims,
-                  (struct bt_side){p->copy, p->strides}, (struct bt_side){data, p->ref->strides});
+    }
+    bt_move_items(run->threads, bt_dtype_size(p->ref->dtype), p->ref->rank, dims, (struct bt_side){p->copy, p->strides},
+                  (struct bt_side){data, p->ref->strides});
     return p->copy;
 }
 
 void bt_product_one(const struct bt_product *p)
 {
-    if (p->m == 0 || p->n == 0)
+    if (p->m == 0 || p->n == 0) {
         return;
+    }
     if (p->bias) {
-        for (int64_t i = 0; i < p->m; i++)
+        for (int64_t i = 0; i < p->m; i++) {
             memcpy(p->c + i * p->ldc, p->bias, (size_t)p->n * sizeof *p->bias);
+        }
     }
     bt_gemm_f32(p->trans_b, p->m, p->n, p->k, p->a, p->lda, p->b, p->ldb, p->bias ? 1.0f : 0.0f, p->c, p->ldc);
 }
@@ -107,10 +115,11 @@ static void split(int threads, int64_t count, int64_t unit, int64_t cost, bt_par
 void bt_product_run(int threads, const struct bt_product *p)
 {
     struct bt_product shared = *p;
-    if (p->m >= p->n)
+    if (p->m >= p->n) {
         split(threads, p->m, ROW_UNIT, p->n * p->k, product_rows, &shared);
-    else
+    } else {
         split(threads, p->n, COL_UNIT, p->m * p->k, product_cols, &shared);
+    }
 }
 
 static void product_rows_f64(void *context, int64_t begin, int64_t end)
@@ -120,8 +129,9 @@ static void product_rows_f64(void *context, int64_t begin, int64_t end)
         for (int64_t j = 0; j < p->n; j++) {
             const double *a = p->a + i * p->a_row, *b = p->b + j * p->b_col;
             double sum = p->bias ? p->bias[j] : 0.0;
-            for (int64_t l = 0; l < p->k; l++)
+            for (int64_t l = 0; l < p->k; l++) {
                 sum += a[l * p->a_col] * b[l * p->b_row];
+            }
             p->c[i * p->ldc + j] = sum;
         }
     }

@@ -63,8 +63,9 @@ void bt_move_items(int threads, size_t size, int rank, const int64_t *dims, stru
     bt_iter_init(&m.outer, rank, dims);
     bt_iter_add(&m.outer, to.strides);
     bt_iter_add(&m.outer, from.strides);
-    if (bt_iter_count(&m.outer) == 0)
+    if (bt_iter_count(&m.outer) == 0) {
         return;
+    }
     bt_iter_merge(&m.outer);
     if (m.outer.rank > 0) {
         int last = --m.outer.rank;
@@ -78,9 +79,10 @@ void bt_move_items(int threads, size_t size, int rank, const int64_t *dims, stru
 void bt_move_fill(struct bt_scalar number, enum bt_dtype dtype, void *to, int64_t stride, int64_t count)
 {
     uint64_t item = 0;
-    if (number.type == BT_SCALAR_FLOAT)
+    if (number.type == BT_SCALAR_FLOAT) {
         bt_lanes_store(BT_LANE_F64, &number.f, dtype, &item, 1);
-    else
+    } else {
         bt_lanes_store(BT_LANE_I64, &number.i, dtype, &item, 1);
+    }
     bt_move_run(bt_dtype_size(dtype), count, to, stride, &item, 0);
 }

@@ -16,8 +16,9 @@ enum bertc_status bt_operand_float(const struct bt_step *step, int nargs, struct
             known = false;
         }
     }
-    if (known)
+    if (known) {
         return BERTC_OK;
+    }
     return bt_error_set(err, BERTC_UNSUPPORTED, "%s with a %s operand and a %s result is not implemented",
                         bt_ops[step->op].name, bt_dtype_name(dtype), bt_dtype_name(step->outs[0].dtype));
 }
@@ -27,8 +28,9 @@ static enum bertc_status refuse_index(const struct bt_step *step, const struct b
 {
     char position[BT_MAX_RANK * 24] = "";
     int used = 0;
-    for (int d = 0; d < it->rank; d++)
+    for (int d = 0; d < it->rank; d++) {
         used += snprintf(position + used, sizeof position - (size_t)used, "%s%" PRId64, d ? ", " : "[", it->index[d]);
+    }
     return bt_error_set(err, BERTC_INPUT, "%s%s%s = %" PRId64 " is outside the %s of %" PRId64 " rows",
                         step->input ? step->input : "an index computed by the model", position, it->rank ? "]" : "",
                         value, table, size);
@@ -37,12 +39,14 @@ static enum bertc_status refuse_index(const struct bt_step *step, const struct b
 enum bertc_status bt_operand_indices(const struct bt_step *step, const struct bt_run *run, const struct bt_ref *ref,
                                      int64_t size, bool wrap, const char *table, struct bertc_error *err)
 {
-    if (ref->dtype != BT_I64 && ref->dtype != BT_I32)
+    if (ref->dtype != BT_I64 && ref->dtype != BT_I32) {
         return bt_error_set(err, BERTC_UNSUPPORTED, "%s with an index of dtype %s, where int64 or int32 is expected",
                             bt_ops[step->op].name, bt_dtype_name(ref->dtype));
+    }
     int64_t dims[BT_MAX_RANK];
-    for (int d = 0; d < ref->rank; d++) /* once is enough for what is only expanded */
+    for (int d = 0; d < ref->rank; d++) { /* once is enough for what is only expanded */
         dims[d] = ref->strides[d] == 0 && ref->dims[d] > 0 ? 1 : ref->dims[d];
+    }
     struct bt_iter it;
     bt_iter_init(&it, ref->rank, dims);
     bt_iter_add(&it, ref->strides);
@@ -50,8 +54,9 @@ enum bertc_status bt_operand_indices(const struct bt_step *step, const struct bt
     int64_t low = wrap ? -size : 0, count = bt_iter_count(&it);
     for (int64_t i = 0; i < count; i++, bt_iter_next(&it)) {
         int64_t value = bt_operand_index(ref->dtype, data, it.offset[0]);
-        if (value < low || value >= size)
+        if (value < low || value >= size) {
             return refuse_index(step, &it, value, size, table, err);
+        }
     }
     return BERTC_OK;
 }

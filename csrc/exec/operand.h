@@ -31,10 +31,11 @@ static inline double bt_operand_real(enum bt_dtype dtype, const void *data, int6
 
 static inline void bt_operand_set_real(enum bt_dtype dtype, void *data, int64_t offset, double value)
 {
-    if (dtype == BT_F32)
+    if (dtype == BT_F32) {
         ((float *)data)[offset] = (float)value;
-    else
+    } else {
         ((double *)data)[offset] = value;
+    }
 }
 
 #endif

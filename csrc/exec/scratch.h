@@ -29,8 +29,9 @@ static inline void *bt_cut(struct bt_cuts *cuts, int64_t count, int64_t size)
 {
     int64_t start = cuts->used, bytes;
     if (!bt_mul_i64(count, size, &bytes) || !bt_add_i64(bytes, BT_ALIGN - 1, &bytes) ||
-        !bt_add_i64(start, bytes & -(int64_t)BT_ALIGN, &cuts->used))
+        !bt_add_i64(start, bytes & -(int64_t)BT_ALIGN, &cuts->used)) {
         cuts->used = INT64_MAX;
+    }
     return cuts->data ? cuts->data + start : NULL;
 }
 

@@ -55,8 +55,9 @@ static void plan_heads(const struct bt_step *step, struct attention *p)
         bt_iter_broadcast(ref->rank - 2, ref->dims, p->packed[i].strides, batch, out->dims, strides);
         bt_iter_add(&p->heads, strides);
     }
-    if (step->args[3].kind != BT_ARG_VALUE)
+    if (step->args[3].kind != BT_ARG_VALUE) {
         return;
+    }
     p->mask = &step->args[3].ref;
     memcpy(scores, out->dims, sizeof scores);
     scores[batch + 1] = p->keys;
@@ -74,24 +75,27 @@ static void plan_operands(const struct bt_step *step, struct bt_cuts *cuts, stru
     p->width = q->dims[col];
     p->q_ld = bt_matrix_ld(p->queries, p->width, q->strides[row], q->strides[col]);
     bt_packed_plan(&p->packed[Q], q, p->q_ld == 0, 2, cuts);
-    if (p->q_ld == 0)
+    if (p->q_ld == 0) {
         p->q_ld = p->width;
+    }
 
     row = k->rank - 2;
     col = k->rank - 1;
     p->keys = k->dims[row];
     bool fits = bt_matrix_b_layout(p->width, p->keys, k->strides[col], k->strides[row], &p->k_trans, &p->k_ld);
     bt_packed_plan(&p->packed[K], k, !fits, 2, cuts);
-    if (!fits)
+    if (!fits) {
         bt_matrix_b_layout(p->width, p->keys, 1, p->width, &p->k_trans, &p->k_ld);
+    }
 
     row = v->rank - 2;
     col = v->rank - 1;
     p->value_width = v->dims[col];
     fits = bt_matrix_b_layout(p->keys, p->value_width, v->strides[row], v->strides[col], &p->v_trans, &p->v_ld);
     bt_packed_plan(&p->packed[V], v, !fits, 2, cuts);
-    if (!fits)
+    if (!fits) {
         bt_matrix_b_layout(p->keys, p->value_width, p->value_width, 1, &p->v_trans, &p->v_ld);
+    }
 }
 
 static void attention_plan(const struct bt_step *step, struct bt_cuts *cuts, struct attention *p)
@@ -101,13 +105,15 @@ static void attention_plan(const struct bt_step *step, struct bt_cuts *cuts, str
     plan_heads(step, p);
     p->causal = step->args[4].kind == BT_ARG_EXPR && step->args[4].scalar.i != 0;
     const struct bt_step_arg *scale = &step->args[5];
-    if (scale->kind == BT_ARG_EXPR)
+    if (scale->kind == BT_ARG_EXPR) {
         p->scale = scale->scalar.type == BT_SCALAR_FLOAT ? scale->scalar.f : (double)scale->scalar.i;
-    else
+    } else {
         p->scale = 1.0 / sqrt((double)p->width);
+    }
 
     p->rows = p->keys > 0 ? BLOCK_SCORES / p->keys / MIN_ROWS * MIN_ROWS : MAX_ROWS;
     p->rows = at_most(p->rows < MIN_ROWS ? MIN_ROWS : p->rows, MAX_ROWS);
+    p->rows = at_most(p->rows, p->queries > 0 ? p->queries : 1);
     p->blocks = (p->queries + p->rows - 1) / p->rows;
     p->units = bt_iter_count(&p->heads) * p->blocks;
     p->slices = at_most(p->units, MAX_SLICES);
@@ -135,25 +141,29 @@ struct bias {
 /* What the mask adds to a score: a bool mask says which keys to keep. */
 static double mask_value(const struct attention *p, int64_t offset)
 {
-    if (p->mask->dtype == BT_BOOL)
+    if (p->mask->dtype == BT_BOOL) {
         return ((const uint8_t *)p->mask_data)[offset] ? 0.0 : -INFINITY;
+    }
     return bt_operand_real(p->mask->dtype, p->mask_data, offset);
 }
 
 static void load_bias(const struct attention *p, int64_t offset, int64_t keys, float *room, struct bias *bias)
 {
-    if (bias->keys == keys && bias->offset == offset)
+    if (bias->keys == keys && bias->offset == offset) {
         return;
+    }
     *bias = (struct bias){offset, keys, room, false};
     if (p->mask->dtype == BT_F32 && p->mask_col == 1) {
         bias->row = (const float *)p->mask_data + offset;
     } else {
-        for (int64_t j = 0; j < keys; j++)
+        for (int64_t j = 0; j < keys; j++) {
             room[j] = (float)mask_value(p, offset + j * p->mask_col);
+        }
     }
     bias->dead = keys == 0 || p->kernels->max_f32(bias->row, (size_t)keys) == -INFINITY;
-    if (p->mask->dtype == BT_BOOL && !bias->dead && p->kernels->sum_f32(bias->row, (size_t)keys) == 0.0f)
+    if (p->mask->dtype == BT_BOOL && !bias->dead && p->kernels->sum_f32(bias->row, (size_t)keys) == 0.0f) {
         bias->row = NULL;
+    }
 }
 
 /* Scores of `count` queries from `first` on become probabilities. A query without any key attends to nothing. */
@@ -164,12 +174,14 @@ static void softmax_block(const struct attention *p, int64_t mask_offset, int64_
     for (int64_t i = 0; i < count; i++) {
         float *row = scores + i * p->pitch;
         int64_t keys = p->causal ? at_most(first + i + 1, used) : used;
-        if (p->mask)
+        if (p->mask) {
             load_bias(p, mask_offset + (first + i) * p->mask_row, keys, room, &bias);
-        if (bias.dead)
+        }
+        if (bias.dead) {
             memset(row, 0, (size_t)keys * sizeof *row);
-        else
+        } else {
             p->kernels->softmax_f32(row, bias.row, (float)p->scale, row, (size_t)keys);
+        }
         memset(row + keys, 0, (size_t)(used - keys) * sizeof *row);
     }
 }
@@ -203,22 +215,27 @@ static void attend_f64(const struct attention *p, const struct bt_iter *head, in
             const double *k = (const double *)p->data[K] + head->offset[K] + j * k_row;
             const double *v = (const double *)p->data[V] + head->offset[V] + j * v_row;
             double score = 0.0;
-            for (int64_t l = 0; l < p->width; l++)
+            for (int64_t l = 0; l < p->width; l++) {
                 score += q[l] * k[l * k_col];
+            }
             score *= p->scale;
-            if (p->mask)
+            if (p->mask) {
                 score += mask_value(p, head->offset[MASK] + i * p->mask_row + j * p->mask_col);
-            if (score == -INFINITY)
+            }
+            if (score == -INFINITY) {
                 continue;
+            }
             double shrink = score > max ? exp(max - score) : 1.0;
             max = score > max ? score : max;
             double weight = exp(score - max);
             sum = sum * shrink + weight;
-            for (int64_t l = 0; l < p->value_width; l++)
+            for (int64_t l = 0; l < p->value_width; l++) {
                 out[l] = out[l] * shrink + weight * v[l * v_col];
+            }
         }
-        for (int64_t l = 0; l < p->value_width && sum != 0.0; l++)
+        for (int64_t l = 0; l < p->value_width && sum != 0.0; l++) {
             out[l] /= sum;
+        }
     }
 }
 
@@ -233,10 +250,11 @@ static void attend_slices(void *context, int64_t begin, int64_t end)
             int64_t number = unit / p->blocks, first = unit % p->blocks * p->rows;
             int64_t count = at_most(p->rows, p->queries - first);
             bt_iter_seek(&head, number);
-            if (is_f32)
+            if (is_f32) {
                 attend_f32(p, &head, number, first, count, slice);
-            else
+            } else {
                 attend_f64(p, &head, number, first, count);
+            }
         }
     }
 }
@@ -244,18 +262,21 @@ static void attend_slices(void *context, int64_t begin, int64_t end)
 enum bertc_status bt_step_sdpa(const struct bt_step *step, const struct bt_run *run, struct bertc_error *err)
 {
     enum bertc_status status = bt_operand_float(step, 3, err);
-    if (status != BERTC_OK)
+    if (status != BERTC_OK) {
         return status;
+    }
     struct bt_cuts cuts = bt_cuts_of(step, run);
     struct attention p;
     attention_plan(step, &cuts, &p);
     p.kernels = run->kernels;
-    for (int i = Q; i <= V; i++)
+    for (int i = Q; i <= V; i++) {
         p.data[i] = bt_packed_load(&p.packed[i], run);
+    }
     p.mask_data = p.mask ? bt_ref_data(run, p.mask) : NULL;
     p.out = bt_ref_data(run, &step->outs[0]);
     int64_t cost = p.rows * p.keys * (p.width + p.value_width + 16) * p.units;
-    if (p.units > 0 && p.value_width > 0)
+    if (p.units > 0 && p.value_width > 0) {
         bt_parallel_for(run->threads, p.slices, bt_grain(cost / p.slices), attend_slices, &p);
+    }
     return BERTC_OK;
 }

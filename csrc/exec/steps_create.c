@@ -13,8 +13,9 @@ static double as_float(struct bt_scalar number)
 static uint64_t as_int(struct bt_scalar number)
 {
     int64_t truncated = number.i;
-    if (number.type == BT_SCALAR_FLOAT)
+    if (number.type == BT_SCALAR_FLOAT) {
         bt_lanes_store(BT_LANE_F64, &number.f, BT_I64, &truncated, 1);
+    }
     return (uint64_t)truncated;
 }
 
@@ -30,10 +31,11 @@ enum bertc_status bt_step_arange(const struct bt_step *step, const struct bt_run
     for (int64_t i = 0; i < out->dims[0]; i += BT_LANES) {
         int64_t n = out->dims[0] - i < BT_LANES ? out->dims[0] - i : BT_LANES;
         for (int64_t k = 0; k < n; k++) {
-            if (lane == BT_LANE_F64)
+            if (lane == BT_LANE_F64) {
                 block.f64[k] = as_float(start) + (double)(i + k) * as_float(stride);
-            else
+            } else {
                 block.i64[k] = (int64_t)(as_int(start) + (uint64_t)(i + k) * as_int(stride));
+            }
         }
         bt_lanes_store(lane, &block, out->dtype, to + i * (int64_t)bt_dtype_size(out->dtype), n);
     }

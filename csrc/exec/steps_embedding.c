@@ -32,11 +32,17 @@ enum bertc_status bt_step_embedding(const struct bt_step *step, const struct bt_
 {
     const struct bt_ref *table = &step->args[0].ref, *indices = &step->args[1].ref, *out = &step->outs[0];
     enum bertc_status status = bt_operand_indices(step, run, indices, table->dims[0], false, "embedding table", err);
-    if (status != BERTC_OK)
+    if (status != BERTC_OK) {
         return status;
-    struct lookup p = {.table = bt_ref_data(run, table), .indices = bt_ref_data(run, indices),
-                       .out = bt_ref_data(run, out), .index_dtype = indices->dtype, .size = bt_dtype_size(table->dtype),
-                       .width = table->dims[1], .row_stride = table->strides[0], .col_stride = table->strides[1]};
+    }
+    struct lookup p = {.table = bt_ref_data(run, table),
+                       .indices = bt_ref_data(run, indices),
+                       .out = bt_ref_data(run, out),
+                       .index_dtype = indices->dtype,
+                       .size = bt_dtype_size(table->dtype),
+                       .width = table->dims[1],
+                       .row_stride = table->strides[0],
+                       .col_stride = table->strides[1]};
     bt_iter_init(&p.positions, indices->rank, indices->dims);
     bt_iter_add(&p.positions, indices->strides);
     bt_parallel_for(run->threads, bt_iter_count(&p.positions), bt_grain(p.width * 8), lookup_range, &p);

@@ -23,9 +23,13 @@ struct gather {
 #define GATHER_RUN(size)                                                                                        \
     static void gather_run_##size(const struct gather *p, const char *self, int64_t first_index, char *out)     \
     {                                                                                                           \
-        for (int64_t i = 0; i < p->n; i++) {                                                                    \
-            int64_t index = bt_operand_index(p->index_dtype, p->indices, first_index + i * p->index_stride);    \
-            memcpy(out + i * size, self + (index * p->dim_stride + i * p->self_stride) * size, size);           \
+        const int64_t n = p->n, dim_stride = p->dim_stride, self_stride = p->self_stride;                       \
+        const int64_t index_stride = p->index_stride;                                                           \
+        const enum bt_dtype index_dtype = p->index_dtype;                                                       \
+        const void *indices = p->indices;                                                                       \
+        for (int64_t i = 0; i < n; i++) {                                                                       \
+            int64_t index = bt_operand_index(index_dtype, indices, first_index + i * index_stride);             \
+            memcpy(out + i * size, self + (index * dim_stride + i * self_stride) * size, size);                 \
         }                                                                                                       \
     }
 GATHER_RUN(1)
@@ -67,13 +71,18 @@ enum bertc_status bt_step_gather(const struct bt_step *step, const struct bt_run
 {
     struct bt_ref self = as_vector(&step->args[0].ref), indices = as_vector(&step->args[2].ref);
     int dim = (int)step->args[1].scalar.i, last = indices.rank - 1;
-    enum bertc_status status = bt_operand_indices(step, run, &step->args[2].ref, self.dims[dim], false,
-                                                  "gathered dimension", err);
-    if (status != BERTC_OK)
+    enum bertc_status status =
+        bt_operand_indices(step, run, &step->args[2].ref, self.dims[dim], false, "gathered dimension", err);
+    if (status != BERTC_OK) {
         return status;
-    struct gather p = {.self = bt_ref_data(run, &self), .indices = bt_ref_data(run, &indices),
-                       .out = bt_ref_data(run, &step->outs[0]), .size = bt_dtype_size(self.dtype),
-                       .index_dtype = indices.dtype, .n = indices.dims[last], .dim_stride = self.strides[dim],
+    }
+    struct gather p = {.self = bt_ref_data(run, &self),
+                       .indices = bt_ref_data(run, &indices),
+                       .out = bt_ref_data(run, &step->outs[0]),
+                       .size = bt_dtype_size(self.dtype),
+                       .index_dtype = indices.dtype,
+                       .n = indices.dims[last],
+                       .dim_stride = self.strides[dim],
                        .index_stride = indices.strides[last]};
     self.strides[dim] = 0;
     p.self_stride = self.strides[last];
@@ -106,15 +115,18 @@ struct indexing {
 static int broadcast_indices(const struct bt_step_arg *list, int64_t *dims)
 {
     int rank = 0;
-    for (int i = 0; i < list->count; i++)
+    for (int i = 0; i < list->count; i++) {
         rank = list->refs[i].rank > rank ? list->refs[i].rank : rank;
-    for (int d = 0; d < rank; d++)
+    }
+    for (int d = 0; d < rank; d++) {
         dims[d] = 1;
+    }
     for (int i = 0; i < list->count; i++) {
         const struct bt_ref *ref = &list->refs[i];
         for (int d = 0; d < ref->rank; d++) {
-            if (ref->dims[d] != 1)
+            if (ref->dims[d] != 1) {
                 dims[rank - ref->rank + d] = ref->dims[d];
+            }
         }
     }
     return rank;
@@ -136,12 +148,13 @@ static enum bertc_status indexing_init(struct indexing *p, const struct bt_step 
     p->count = 0;
     for (int d = 0; d < list->count && d < self->rank; d++) {
         const struct bt_ref *ref = &list->refs[d];
-        if (ref->rank < 0)
+        if (ref->rank < 0) {
             continue;
-        enum bertc_status status =
-            bt_operand_indices(step, run, ref, self->dims[d], true, "indexed dimension", err);
-        if (status != BERTC_OK)
+        }
+        enum bertc_status status = bt_operand_indices(step, run, ref, self->dims[d], true, "indexed dimension", err);
+        if (status != BERTC_OK) {
             return status;
+        }
         indexed[d] = true;
         first = first < 0 ? d : first;
         last = d;
@@ -154,23 +167,27 @@ static enum bertc_status indexing_init(struct indexing *p, const struct bt_step 
     int chosen_rank = broadcast_indices(list, chosen);
     int before = p->count > 0 && last - first + 1 == p->count ? first : 0;
     int rank = self->rank - p->count + chosen_rank;
-    if (rank > BT_MAX_RANK)
+    if (rank > BT_MAX_RANK) {
         return refuse_shapes(step, err);
+    }
 
     /* Dims and strides of the result: self walks what is not indexed, the index tensors what they choose. */
     int64_t dims[BT_MAX_RANK], self_strides[BT_MAX_RANK] = {0}, other_strides[BT_MAX_RANK];
-    for (int d = 0; d < chosen_rank; d++)
+    for (int d = 0; d < chosen_rank; d++) {
         dims[before + d] = chosen[d];
+    }
     for (int d = 0, at = 0; d < self->rank; d++) {
-        if (indexed[d])
+        if (indexed[d]) {
             continue;
+        }
         int to = at < before ? at : at + chosen_rank;
         dims[to] = self->dims[d];
         self_strides[to] = self->strides[d];
         at++;
     }
-    if (!bt_iter_broadcast(other->rank, other->dims, other->strides, rank, dims, other_strides))
+    if (!bt_iter_broadcast(other->rank, other->dims, other->strides, rank, dims, other_strides)) {
         return refuse_shapes(step, err);
+    }
 
     int outer = before + chosen_rank;
     bt_iter_init(&p->outer, outer, dims);
@@ -178,11 +195,13 @@ static enum bertc_status indexing_init(struct indexing *p, const struct bt_step 
     bt_iter_add(&p->outer, other_strides);
     for (int d = 0; d < self->rank; d++) {
         int64_t strides[BT_MAX_RANK] = {0};
-        if (!indexed[d])
+        if (!indexed[d]) {
             continue;
+        }
         const struct bt_ref *ref = &list->refs[d];
-        if (!bt_iter_broadcast(ref->rank, ref->dims, ref->strides, chosen_rank, chosen, strides + before))
+        if (!bt_iter_broadcast(ref->rank, ref->dims, ref->strides, chosen_rank, chosen, strides + before)) {
             return refuse_shapes(step, err);
+        }
         bt_iter_add(&p->outer, strides);
     }
     bt_iter_init(&p->inner, rank - outer, dims + outer);
@@ -219,18 +238,19 @@ ADD_RUN(int32_t, uint32_t)
 static void index_run(const struct indexing *p, void *self, void *other)
 {
     size_t size = bt_dtype_size(p->dtype);
-    if (p->mode == READ)
+    if (p->mode == READ) {
         bt_move_run(size, p->run, other, p->other_stride, self, p->self_stride);
-    else if (p->mode == WRITE)
+    } else if (p->mode == WRITE) {
         bt_move_run(size, p->run, self, p->self_stride, other, p->other_stride);
-    else if (p->dtype == BT_F32)
+    } else if (p->dtype == BT_F32) {
         add_run_float(p, self, other);
-    else if (p->dtype == BT_F64)
+    } else if (p->dtype == BT_F64) {
         add_run_double(p, self, other);
-    else if (p->dtype == BT_I64)
+    } else if (p->dtype == BT_I64) {
         add_run_int64_t(p, self, other);
-    else
+    } else {
         add_run_int32_t(p, self, other);
+    }
 }
 
 static void index_range(void *context, int64_t begin, int64_t end)
@@ -246,9 +266,10 @@ static void index_range(void *context, int64_t begin, int64_t end)
             self += (index < 0 ? index + p->indices[k].size : index) * p->indices[k].stride;
         }
         struct bt_iter inner = p->inner;
-        for (int64_t j = 0; j < runs; j++, bt_iter_next(&inner))
+        for (int64_t j = 0; j < runs; j++, bt_iter_next(&inner)) {
             index_run(p, p->self + (self + inner.offset[SELF]) * size,
                       p->other + (it.offset[OTHER] + inner.offset[OTHER]) * size);
+        }
     }
 }
 
@@ -256,8 +277,9 @@ enum bertc_status bt_step_index(const struct bt_step *step, const struct bt_run 
 {
     struct indexing p;
     enum bertc_status status = indexing_init(&p, step, run, &step->args[0].ref, &step->outs[0], err);
-    if (status != BERTC_OK)
+    if (status != BERTC_OK) {
         return status;
+    }
     p.mode = READ;
     int64_t block = p.run * bt_iter_count(&p.inner);
     bt_parallel_for(run->threads, bt_iter_count(&p.outer), bt_grain(block * 8 + 64), index_range, &p);
@@ -269,13 +291,15 @@ enum bertc_status bt_step_index_put(const struct bt_step *step, const struct bt_
     const struct bt_ref *self = &step->args[0].ref, *values = &step->args[2].ref, *out = &step->outs[0];
     bool accumulate = step->args[3].kind == BT_ARG_EXPR && step->args[3].scalar.i != 0;
     bool adds = out->dtype == BT_F32 || out->dtype == BT_F64 || out->dtype == BT_I64 || out->dtype == BT_I32;
-    if (values->dtype != out->dtype || (accumulate && !adds))
+    if (values->dtype != out->dtype || (accumulate && !adds)) {
         return bt_error_set(err, BERTC_UNSUPPORTED, "index_put of %s values into a %s tensor is not implemented",
                             bt_dtype_name(values->dtype), bt_dtype_name(out->dtype));
+    }
     struct indexing p;
     enum bertc_status status = indexing_init(&p, step, run, out, values, err);
-    if (status != BERTC_OK)
+    if (status != BERTC_OK) {
         return status;
+    }
     bt_move_items(run->threads, bt_dtype_size(out->dtype), out->rank, out->dims,
                   (struct bt_side){bt_ref_data(run, out), out->strides},
                   (struct bt_side){bt_ref_data(run, self), self->strides});

@@ -48,11 +48,13 @@ static void swap_last_dims(struct bt_ref *ref)
 static void fold_batch(struct multiply *p)
 {
     struct bt_iter rows = p->batch;
-    if (rows.rank == BT_MAX_RANK)
+    if (rows.rank == BT_MAX_RANK) {
         return;
+    }
     for (int d = 0; d < p->batch.rank; d++) {
-        if (p->batch.strides[B][d] != 0 && p->batch.dims[d] != 1)
+        if (p->batch.strides[B][d] != 0 && p->batch.dims[d] != 1) {
             return;
+        }
     }
     rows.dims[rows.rank] = p->m;
     rows.strides[A][rows.rank] = p->lda;
@@ -60,8 +62,9 @@ static void fold_batch(struct multiply *p)
     int64_t m = bt_iter_count(&rows);
     bt_iter_merge(&rows);
     int64_t lda = rows.rank > 1 ? 0 : bt_matrix_ld(m, p->k, rows.rank ? rows.strides[A][0] : 0, 1);
-    if (m == 0 || lda == 0)
+    if (m == 0 || lda == 0) {
         return;
+    }
     p->m = m;
     p->lda = lda;
     p->batch.rank = 0;
@@ -74,8 +77,9 @@ static void multiply_plan(const struct bt_step *step, struct bt_cuts *cuts, stru
     const struct bt_ref *out = &step->outs[0];
     *a = as_matrix(&step->args[0].ref, A);
     *b = as_matrix(&step->args[1].ref, B);
-    if (linear && step->args[1].ref.rank > 1)
+    if (linear && step->args[1].ref.rank > 1) {
         swap_last_dims(b);
+    }
     p->m = a->dims[a->rank - 2];
     p->k = a->dims[a->rank - 1];
     p->n = b->dims[b->rank - 1];
@@ -86,11 +90,13 @@ static void multiply_plan(const struct bt_step *step, struct bt_cuts *cuts, stru
     int64_t b_row = b->strides[b->rank - 2], b_col = b->strides[b->rank - 1];
     bool fits = bt_matrix_b_layout(p->k, p->n, b_row, b_col, &p->trans_b, &p->ldb);
     bt_packed_plan(&p->b, b, !fits, 2, cuts);
-    if (!fits)
+    if (!fits) {
         bt_matrix_b_layout(p->k, p->n, p->n, 1, &p->trans_b, &p->ldb);
+    }
     p->has_bias = linear && step->args[2].kind == BT_ARG_VALUE;
-    if (p->has_bias)
+    if (p->has_bias) {
         bt_packed_plan(&p->bias, &step->args[2].ref, p->n > 1 && step->args[2].ref.strides[0] != 1, 1, cuts);
+    }
 
     int64_t strides[BT_MAX_RANK];
     int batch_rank = out->rank - (step->args[0].ref.rank > 1) - (step->args[1].ref.rank > 1);
@@ -131,14 +137,24 @@ static void multiply_range(void *context, int64_t begin, int64_t end)
 
 static void multiply_f32(const struct multiply *p, const struct bt_run *run, const void *bias, float *out)
 {
-    struct batch batch = {p, {.m = p->m, .n = p->n, .k = p->k, .a = bt_packed_load(&p->a, run), .lda = p->lda,
-                              .b = bt_packed_load(&p->b, run), .ldb = p->ldb, .trans_b = p->trans_b, .bias = bias,
-                              .c = out, .ldc = p->n}};
+    struct batch batch = {p,
+                          {.m = p->m,
+                           .n = p->n,
+                           .k = p->k,
+                           .a = bt_packed_load(&p->a, run),
+                           .lda = p->lda,
+                           .b = bt_packed_load(&p->b, run),
+                           .ldb = p->ldb,
+                           .trans_b = p->trans_b,
+                           .bias = bias,
+                           .c = out,
+                           .ldc = p->n}};
     int64_t count = bt_iter_count(&p->batch);
-    if (count == 1)
+    if (count == 1) {
         bt_product_run(run->threads, &batch.first);
-    else
+    } else {
         bt_parallel_for(run->threads, count, bt_grain(p->m * p->n * p->k), multiply_range, &batch);
+    }
 }
 
 static void multiply_f64(const struct multiply *p, const struct bt_run *run, const void *bias, double *out)
@@ -148,9 +164,18 @@ static void multiply_f64(const struct multiply *p, const struct bt_run *run, con
     int64_t count = bt_iter_count(&it);
     for (int64_t i = 0; i < count; i++, bt_iter_next(&it)) {
         struct bt_product_f64 product = {
-            .m = p->m, .n = p->n, .k = p->k, .a = a + it.offset[A], .a_row = p->lda, .a_col = 1, .b = b + it.offset[B],
-            .b_row = p->trans_b ? 1 : p->ldb, .b_col = p->trans_b ? p->ldb : 1, .bias = bias,
-            .c = out + i * p->m * p->n, .ldc = p->n,
+            .m = p->m,
+            .n = p->n,
+            .k = p->k,
+            .a = a + it.offset[A],
+            .a_row = p->lda,
+            .a_col = 1,
+            .b = b + it.offset[B],
+            .b_row = p->trans_b ? 1 : p->ldb,
+            .b_col = p->trans_b ? p->ldb : 1,
+            .bias = bias,
+            .c = out + i * p->m * p->n,
+            .ldc = p->n,
         };
         bt_product_run_f64(run->threads, &product);
     }
@@ -159,17 +184,19 @@ static void multiply_f64(const struct multiply *p, const struct bt_run *run, con
 static enum bertc_status multiply(const struct bt_step *step, const struct bt_run *run, struct bertc_error *err)
 {
     enum bertc_status status = bt_operand_float(step, step->nargs, err);
-    if (status != BERTC_OK)
+    if (status != BERTC_OK) {
         return status;
+    }
     struct bt_cuts cuts = bt_cuts_of(step, run);
     struct multiply p;
     multiply_plan(step, &cuts, &p);
     const void *bias = p.has_bias ? bt_packed_load(&p.bias, run) : NULL;
     void *out = bt_ref_data(run, &step->outs[0]);
-    if (step->outs[0].dtype == BT_F32)
+    if (step->outs[0].dtype == BT_F32) {
         multiply_f32(&p, run, bias, out);
-    else
+    } else {
         multiply_f64(&p, run, bias, out);
+    }
     return BERTC_OK;
 }
 

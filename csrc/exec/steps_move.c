@@ -52,11 +52,12 @@ enum bertc_status bt_step_cat(const struct bt_step *step, const struct bt_run *r
     for (int32_t i = 0; i < step->args[0].count; i++) {
         const struct bt_ref *part = &step->args[0].refs[i];
         int64_t offset = at * out->strides[dim];
-        if (part->dtype == out->dtype)
+        if (part->dtype == out->dtype) {
             copy_part(run, part->rank, part->dims, out, offset, part, part->strides, 0);
-        else
+        } else {
             convert_blocks(run, part, out->dtype, (char *)bt_ref_data(run, out) + offset * size_of(out),
                            part->dims[dim] * out->strides[dim], out->dims[dim] * out->strides[dim]);
+        }
         at += part->dims[dim];
     }
     return BERTC_OK;
@@ -67,8 +68,9 @@ enum bertc_status bt_step_pad(const struct bt_step *step, const struct bt_run *r
     (void)err;
     const struct bt_ref *self = &step->args[0].ref, *out = &step->outs[0];
     struct bt_scalar value = {.type = BT_SCALAR_INT};
-    if (step->args[2].kind == BT_ARG_EXPR)
+    if (step->args[2].kind == BT_ARG_EXPR) {
         value = step->args[2].scalar;
+    }
     bt_move_fill(value, out->dtype, bt_ref_data(run, out), 1, bt_numel(out->rank, out->dims));
 
     int64_t dims[BT_MAX_RANK], to = 0, from = 0;
@@ -83,8 +85,9 @@ enum bertc_status bt_step_pad(const struct bt_step *step, const struct bt_run *r
         } else if (before) {
             to += amount * out->strides[d];
         }
-        if (dims[d] <= 0)
+        if (dims[d] <= 0) {
             return BERTC_OK;
+        }
     }
     copy_part(run, self->rank, dims, out, to, self, self->strides, from);
     return BERTC_OK;
@@ -96,8 +99,9 @@ enum bertc_status bt_step_flip(const struct bt_step *step, const struct bt_run *
     const struct bt_ref *self = &step->args[0].ref, *out = &step->outs[0];
     int64_t strides[BT_MAX_RANK], last = 0;
     memcpy(strides, self->strides, sizeof strides);
-    if (bt_numel(self->rank, self->dims) == 0)
+    if (bt_numel(self->rank, self->dims) == 0) {
         return BERTC_OK;
+    }
     for (int32_t i = 0; i < step->args[1].count && self->rank > 0; i++) {
         int64_t d = step->args[1].ints[i];
         last += (self->dims[d] - 1) * strides[d];
@@ -169,9 +173,10 @@ enum bertc_status bt_step_scatter(const struct bt_step *step, const struct bt_ru
     memcpy(view_args + 1, step->args + 2, (size_t)(step->nargs - 2) * sizeof *view_args);
     struct bt_ref part = *src;
     if (src->dtype != out->dtype ||
-        bt_view_place(slice ? BT_OP_SLICE : BT_OP_SELECT, view_args, &part) != BT_VIEW_ALIAS)
+        bt_view_place(slice ? BT_OP_SLICE : BT_OP_SELECT, view_args, &part) != BT_VIEW_ALIAS) {
         return bt_error_set(err, BERTC_UNSUPPORTED, "%s of a %s part into a %s tensor that it does not fit",
                             bt_ops[step->op].name, bt_dtype_name(src->dtype), bt_dtype_name(out->dtype));
+    }
     copy_whole(run, out, self);
     copy_whole(run, &part, src);
     return BERTC_OK;

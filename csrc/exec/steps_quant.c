@@ -35,8 +35,9 @@ static void dynamic_plan(const struct bt_step *step, struct bt_cuts *cuts, struc
     p->m = bt_numel(x->rank - 1, x->dims);
     bt_packed_plan(&p->x, x, !bt_is_contiguous(x->rank, x->dims, x->strides), x->rank, cuts);
     bt_packed_plan(&p->weight, weight, !bt_is_contiguous(2, weight->dims, weight->strides), 2, cuts);
-    if (step->args[2].kind == BT_ARG_VALUE)
+    if (step->args[2].kind == BT_ARG_VALUE) {
         bt_packed_plan(&p->bias, bias, !bt_is_contiguous(1, bias->dims, bias->strides), 1, cuts);
+    }
     p->x_levels = bt_cut(cuts, p->m * p->k, sizeof *p->x_levels);
     p->weight_levels = bt_cut(cuts, p->n * p->k, sizeof *p->weight_levels);
 }
@@ -57,8 +58,9 @@ static struct affine choose_affine(float min, float max, int levels)
     min = min < 0.0f ? min : 0.0f;
     max = max > 0.0f ? max : 0.0f;
     double scale = ((double)max - min) / levels;
-    if ((float)scale == 0.0f || isinf(1.0f / (float)scale))
+    if ((float)scale == 0.0f || isinf(1.0f / (float)scale)) {
         scale = 0.1;
+    }
     if (scale < smallest) {
         float stretch = smallest / (float)scale;
         scale = smallest;
@@ -95,8 +97,9 @@ static void quantize_range(void *context, int64_t begin, int64_t end)
 static void widen_range(void *context, int64_t begin, int64_t end)
 {
     const struct dynamic *p = context;
-    for (int64_t i = begin * p->k; i < end * p->k; i++)
+    for (int64_t i = begin * p->k; i < end * p->k; i++) {
         p->weight_levels[i] = (float)p->weight_data[i] - p->weight_affine.zero_point;
+    }
 }
 
 static void rescale_range(void *context, int64_t begin, int64_t end)
@@ -106,8 +109,9 @@ static void rescale_range(void *context, int64_t begin, int64_t end)
     for (int64_t i = begin; i < end; i++) {
         float *row = p->out + i * p->n;
         p->kernels->muls_f32(row, scale, row, (size_t)p->n);
-        if (p->bias_data)
+        if (p->bias_data) {
             p->kernels->add_f32(row, p->bias_data, row, (size_t)p->n);
+        }
     }
 }
 
@@ -125,28 +129,39 @@ enum bertc_status bt_step_linear_dynamic(const struct bt_step *step, const struc
     const struct bt_step_arg *weight = &step->args[1], *reduce_range = &step->args[3];
     bool has_bias = step->args[2].kind == BT_ARG_VALUE;
     if (step->args[0].ref.dtype != BT_F32 || weight->ref.dtype != BT_I8 ||
-        (has_bias && step->args[2].ref.dtype != BT_F32))
+        (has_bias && step->args[2].ref.dtype != BT_F32)) {
         return bt_error_set(err, BERTC_UNSUPPORTED, "linear_dynamic of a %s operand is not implemented",
                             bt_dtype_name(step->args[0].ref.dtype));
+    }
     struct bt_cuts cuts = bt_cuts_of(step, run);
     struct dynamic p = {.kernels = run->kernels};
     dynamic_plan(step, &cuts, &p);
-    if (p.m == 0 || p.n == 0)
+    if (p.m == 0 || p.n == 0) {
         return BERTC_OK;
+    }
     p.x_data = bt_packed_load(&p.x, run);
     p.weight_data = bt_packed_load(&p.weight, run);
     p.bias_data = has_bias ? bt_packed_load(&p.bias, run) : NULL;
     p.out = bt_ref_data(run, &step->outs[0]);
     float min = 0.0f, max = 0.0f;
-    if (p.k > 0)
+    if (p.k > 0) {
         find_range(&p, &min, &max);
+    }
     bool reduced = reduce_range->kind == BT_ARG_EXPR && reduce_range->scalar.i != 0;
     p.x_affine = choose_affine(min, max, reduced ? 127 : 255);
     p.weight_affine = (struct affine){(float)weight->quant_scale, (float)weight->quant_zero_point};
     bt_parallel_for(run->threads, p.m, bt_grain(p.k * 8), quantize_range, &p);
     bt_parallel_for(run->threads, p.n, bt_grain(p.k * 8), widen_range, &p);
-    struct bt_product product = {.m = p.m, .n = p.n, .k = p.k, .a = p.x_levels, .lda = p.k, .b = p.weight_levels,
-                                 .ldb = p.k, .trans_b = true, .c = p.out, .ldc = p.n};
+    struct bt_product product = {.m = p.m,
+                                 .n = p.n,
+                                 .k = p.k,
+                                 .a = p.x_levels,
+                                 .lda = p.k,
+                                 .b = p.weight_levels,
+                                 .ldb = p.k,
+                                 .trans_b = true,
+                                 .c = p.out,
+                                 .ldc = p.n};
     bt_product_run(run->threads, &product);
     bt_parallel_for(run->threads, p.m, bt_grain(p.n * 8), rescale_range, &p);
     return BERTC_OK;

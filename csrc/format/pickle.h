@@ -48,8 +48,8 @@ struct bt_pickle {
 struct bt_pickle_options {
     /* Resolves a ('storage', class, key, location, numel[, view]) persistent id to bytes; NULL: persistent ids are an
      * error. `dtype` comes from the class name, `key` is the storage's name. The bytes must be aligned to the dtype's
-     * size; the reader only looks at their number, so `data` may be NULL when shapes are all that matters (torch.jit.save
-     * writes the storages of traced_inputs.pkl empty). */
+     * size; the reader only looks at their number, so `data` may be NULL when only shapes matter (torch.jit.save writes
+     * the storages of traced_inputs.pkl empty). */
     enum bertc_status (*storage)(void *context, const char *key, enum bt_dtype dtype, int64_t numel,
                                  struct bt_span *out, struct bertc_error *err);
     void *context;
@@ -59,8 +59,8 @@ struct bt_pickle_options {
 /* Reads one pickle from the start of `bytes`; *used (may be NULL) is its length. A GLOBAL outside the allow-list
  * (torch_pickle.c: collections OrderedDict, torch._utils rebuilders, torch.*Storage, torch.per_tensor_affine,
  * torch.jit._pickle list builders, __torch__.*) is BERTC_UNSUPPORTED and names it; for transformers.*, torch.nn.* it
- * says that whole-module pickles need code and how to save a state dict instead. Containers in themselves, more than 256
- * levels, and sharing that unfolds to more than 16M values are refused. Nothing is executed. */
+ * says that whole-module pickles need code and how to save a state dict instead. Containers in themselves, more than
+ * 256 levels, and sharing that unfolds to more than 16M values are refused. Nothing is executed. */
 enum bertc_status bt_pickle_read(struct bt_span bytes, const struct bt_pickle_options *options, struct bt_arena *arena,
                                  struct bt_pickle **out, size_t *used, struct bertc_error *err);
 

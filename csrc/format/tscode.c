@@ -279,7 +279,8 @@ static enum bertc_status add_field(struct bt_ts_parser *p, struct bt_ts_class *c
 }
 
 /* `name : type`, `name : type = value`, `name = value`, `__annotations__["name"] = type`. */
-static enum bertc_status parse_field(struct bt_ts_parser *p, struct bt_ts_class *c, size_t *cap, struct bertc_error *err)
+static enum bertc_status parse_field(struct bt_ts_parser *p, struct bt_ts_class *c, size_t *cap,
+                                     struct bertc_error *err)
 {
     struct bt_ts_field field = {0};
     bool found;
@@ -301,7 +302,8 @@ static enum bertc_status parse_field(struct bt_ts_parser *p, struct bt_ts_class 
         return status ? status : end_of_line(p, err);
     }
     bool typed;
-    if ((status = bt_tsparse_accept(p, ':', &typed, err)) || (typed && (status = bt_tsparse_type(p, &field.type, err))) ||
+    if ((status = bt_tsparse_accept(p, ':', &typed, err)) ||
+        (typed && (status = bt_tsparse_type(p, &field.type, err))) ||
         (status = bt_tsparse_accept(p, '=', &found, err)) ||
         (found && (status = bt_tsparse_expr(p, &field.value, err)))) {
         return status;
@@ -426,8 +428,8 @@ char *bt_tscode_type_text(const struct bt_ts_type *type, struct bt_arena *arena)
     return copy;
 }
 
-enum bertc_status bt_tscode_parse(const char *member, struct bt_span text, struct bt_arena *arena, struct bt_ts_file **out,
-                                  struct bertc_error *err)
+enum bertc_status bt_tscode_parse(const char *member, struct bt_span text, struct bt_arena *arena,
+                                  struct bt_ts_file **out, struct bertc_error *err)
 {
     struct bt_ts_parser parser = {.arena = arena};
     struct bt_ts_file *file = bt_arena_alloc(arena, 1, sizeof *file);

@@ -56,17 +56,17 @@ struct bt_ts_type {
 };
 
 enum bt_ts_stmt_kind {
-    BT_TS_ASSIGN,  /* targets = value; one target, or several names of a tuple/list unpacking; a target may be an ATTR */
-    BT_TS_EXPR,    /* value                             */
-    BT_TS_RETURN,  /* value or NULL                     */
+    BT_TS_ASSIGN, /* targets = value; one target, or several names of a tuple/list unpacking; a target may be an ATTR */
+    BT_TS_EXPR, /* value                             */
+    BT_TS_RETURN, /* value or NULL                     */
     BT_TS_IF_STMT, /* value; body; orelse               */
-    BT_TS_FOR,     /* targets[0] in value: body         */
-    BT_TS_WHILE,   /* value: body                       */
+    BT_TS_FOR, /* targets[0] in value: body         */
+    BT_TS_WHILE, /* value: body                       */
     BT_TS_PASS,
     BT_TS_BREAK,
     BT_TS_CONTINUE,
-    BT_TS_ASSERT,  /* value                             */
-    BT_TS_WITH,    /* value: body                       */
+    BT_TS_ASSERT, /* value                             */
+    BT_TS_WITH, /* value: body                       */
     BT_TS_STMT_KINDS,
 };
 
@@ -87,14 +87,14 @@ struct bt_ts_stmt {
 
 struct bt_ts_param {
     const char *name;
-    struct bt_ts_type *type;      /* NULL when not annotated */
-    struct bt_ts_expr *fallback;  /* default value or NULL */
+    struct bt_ts_type *type; /* NULL when not annotated */
+    struct bt_ts_expr *fallback; /* default value or NULL */
 };
 
 struct bt_ts_function {
     const char *name;
     struct bt_ts_param *params;
-    size_t param_count;        /* they take the first slots of the locals */
+    size_t param_count; /* they take the first slots of the locals */
     size_t local_count;
     struct bt_ts_type *result; /* may be NULL */
     struct bt_ts_block body;
@@ -115,7 +115,7 @@ struct bt_ts_class {
     struct bt_ts_field *fields;
     size_t field_count;
     const struct bt_ts_expr *parameters; /* the list of __parameters__, or NULL */
-    bool has_hooks;                      /* __forward_hooks__ or __forward_pre_hooks__ lists something */
+    bool has_hooks; /* __forward_hooks__ or __forward_pre_hooks__ lists something */
 };
 
 struct bt_ts_file {
@@ -130,7 +130,7 @@ struct bt_ts_file {
 char *bt_tscode_type_text(const struct bt_ts_type *type, struct bt_arena *arena);
 
 /* Depth and size are bounded; errors are BERTC_FORMAT with member and line. `member` is kept. */
-enum bertc_status bt_tscode_parse(const char *member, struct bt_span text, struct bt_arena *arena, struct bt_ts_file **out,
-                                  struct bertc_error *err);
+enum bertc_status bt_tscode_parse(const char *member, struct bt_span text, struct bt_arena *arena,
+                                  struct bt_ts_file **out, struct bertc_error *err);
 
 #endif

@@ -5,8 +5,19 @@
 #include <string.h>
 
 /* Precedence of binary operators, Python's order. */
-enum { LEVEL_OR = 1, LEVEL_AND, LEVEL_NOT, LEVEL_COMPARE, LEVEL_BITOR, LEVEL_BITXOR, LEVEL_BITAND, LEVEL_SHIFT, LEVEL_SUM,
-       LEVEL_PRODUCT, LEVEL_POWER };
+enum {
+    LEVEL_OR = 1,
+    LEVEL_AND,
+    LEVEL_NOT,
+    LEVEL_COMPARE,
+    LEVEL_BITOR,
+    LEVEL_BITXOR,
+    LEVEL_BITAND,
+    LEVEL_SHIFT,
+    LEVEL_SUM,
+    LEVEL_PRODUCT,
+    LEVEL_POWER
+};
 
 struct operator {
     const char *text; /* as the tree names it, and the first word of it in the source */
@@ -62,8 +73,9 @@ static bool list_add(struct bt_ts_parser *p, struct list *list, struct bt_ts_exp
 }
 
 /* A new expression with the given operands, which are copied. */
-static enum bertc_status make(struct bt_ts_parser *p, enum bt_ts_expr_kind kind, int line, struct bt_ts_expr *const *args,
-                              size_t count, struct bt_ts_expr **out, struct bertc_error *err)
+static enum bertc_status make(struct bt_ts_parser *p, enum bt_ts_expr_kind kind, int line,
+                              struct bt_ts_expr *const *args, size_t count, struct bt_ts_expr **out,
+                              struct bertc_error *err)
 {
     struct bt_ts_expr *e = bt_arena_alloc(p->arena, 1, sizeof *e);
     if (!e) {
@@ -100,7 +112,8 @@ static enum bertc_status items_until(struct bt_ts_parser *p, int close, struct l
     return bt_tsparse_expect(p, close, err);
 }
 
-static enum bertc_status parse_parens(struct bt_ts_parser *p, int line, struct bt_ts_expr **out, struct bertc_error *err)
+static enum bertc_status parse_parens(struct bt_ts_parser *p, int line, struct bt_ts_expr **out,
+                                      struct bertc_error *err)
 {
     struct list list = {0};
     bool comma;
@@ -143,8 +156,8 @@ static enum bertc_status parse_dict(struct bt_ts_parser *p, int line, struct bt_
 }
 
 /* annotate(T, x), unchecked_cast(T, x), uninitialized(T), isinstance(x, T), behind the opening parenthesis. */
-static enum bertc_status parse_typed(struct bt_ts_parser *p, enum bt_ts_expr_kind kind, int line, struct bt_ts_expr **out,
-                                     struct bertc_error *err)
+static enum bertc_status parse_typed(struct bt_ts_parser *p, enum bt_ts_expr_kind kind, int line,
+                                     struct bt_ts_expr **out, struct bertc_error *err)
 {
     enum bertc_status status;
     struct bt_ts_type *type = NULL;
@@ -170,7 +183,8 @@ static enum bertc_status parse_typed(struct bt_ts_parser *p, enum bt_ts_expr_kin
 }
 
 /* getattr(x, "name") reads as x.name. */
-static enum bertc_status parse_getattr(struct bt_ts_parser *p, int line, struct bt_ts_expr **out, struct bertc_error *err)
+static enum bertc_status parse_getattr(struct bt_ts_parser *p, int line, struct bt_ts_expr **out,
+                                       struct bertc_error *err)
 {
     enum bertc_status status;
     struct bt_ts_expr *object;
@@ -199,8 +213,10 @@ static enum bertc_status parse_name(struct bt_ts_parser *p, int line, struct bt_
     static const struct {
         const char *word;
         enum bt_ts_expr_kind kind;
-    } typed[] = {{"annotate", BT_TS_ANNOTATE}, {"unchecked_cast", BT_TS_ANNOTATE},
-                 {"uninitialized", BT_TS_UNINITIALIZED}, {"isinstance", BT_TS_ISINSTANCE}};
+    } typed[] = {{"annotate", BT_TS_ANNOTATE},
+                 {"unchecked_cast", BT_TS_ANNOTATE},
+                 {"uninitialized", BT_TS_UNINITIALIZED},
+                 {"isinstance", BT_TS_ISINSTANCE}};
 
     const char *name;
     enum bertc_status status = bt_tsparse_name(p, &name, err);
@@ -239,7 +255,8 @@ static enum bertc_status parse_name(struct bt_ts_parser *p, int line, struct bt_
     return bt_tsparse_slot(p, name, &(*out)->integer, err);
 }
 
-static enum bertc_status parse_int(struct bt_ts_parser *p, bool negative, struct bt_ts_expr **out, struct bertc_error *err)
+static enum bertc_status parse_int(struct bt_ts_parser *p, bool negative, struct bt_ts_expr **out,
+                                   struct bertc_error *err)
 {
     uint64_t magnitude = p->lex.token.magnitude;
     if (magnitude > (uint64_t)INT64_MAX + negative) {
@@ -263,10 +280,8 @@ static enum bertc_status parse_atom(struct bt_ts_parser *p, struct bt_ts_expr **
     struct bt_ts_token token = p->lex.token;
     enum bertc_status status;
     switch (token.kind) {
-    case BT_TS_TOKEN_NAME:
-        return parse_name(p, token.line, out, err);
-    case BT_TS_TOKEN_INT:
-        return parse_int(p, false, out, err);
+    case BT_TS_TOKEN_NAME: return parse_name(p, token.line, out, err);
+    case BT_TS_TOKEN_INT: return parse_int(p, false, out, err);
     case BT_TS_TOKEN_FLOAT:
     case BT_TS_TOKEN_STRING:
         status = make(p, token.kind == BT_TS_TOKEN_FLOAT ? BT_TS_FLOAT : BT_TS_STRING, token.line, NULL, 0, out, err);
@@ -277,8 +292,7 @@ static enum bertc_status parse_atom(struct bt_ts_parser *p, struct bt_ts_expr **
         (*out)->text = token.text;
         (*out)->size = token.size;
         return bt_tslex_next(&p->lex, err);
-    default:
-        break;
+    default: break;
     }
     for (size_t i = 0; i < sizeof brackets / sizeof brackets[0]; i++) {
         if (bt_tsparse_at(p, brackets[i].punct)) {
@@ -374,7 +388,8 @@ static enum bertc_status parse_postfix(struct bt_ts_parser *p, struct bt_ts_expr
     return status;
 }
 
-static enum bertc_status parse_binary(struct bt_ts_parser *p, int level, struct bt_ts_expr **out, struct bertc_error *err);
+static enum bertc_status parse_binary(struct bt_ts_parser *p, int level, struct bt_ts_expr **out,
+                                      struct bertc_error *err);
 
 static enum bertc_status parse_unary(struct bt_ts_parser *p, struct bt_ts_expr **out, struct bertc_error *err)
 {
@@ -442,7 +457,8 @@ static enum bertc_status operator_text(struct bt_ts_parser *p, const struct oper
     return found || !needed ? BERTC_OK : bt_tsparse_unexpected(p, "'in'", err);
 }
 
-static enum bertc_status binary_body(struct bt_ts_parser *p, int level, struct bt_ts_expr **out, struct bertc_error *err)
+static enum bertc_status binary_body(struct bt_ts_parser *p, int level, struct bt_ts_expr **out,
+                                     struct bertc_error *err)
 {
     enum bertc_status status = parse_unary(p, out, err);
     while (!status) {
@@ -468,7 +484,8 @@ static enum bertc_status binary_body(struct bt_ts_parser *p, int level, struct b
     return status;
 }
 
-static enum bertc_status parse_binary(struct bt_ts_parser *p, int level, struct bt_ts_expr **out, struct bertc_error *err)
+static enum bertc_status parse_binary(struct bt_ts_parser *p, int level, struct bt_ts_expr **out,
+                                      struct bertc_error *err)
 {
     enum bertc_status status = bt_tsparse_enter(p, err);
     if (status) {

@@ -267,8 +267,8 @@ enum bertc_status bt_tslex_next(struct bt_ts_lexer *lex, struct bertc_error *err
     return c == '"' || c == '\'' ? lex_string(lex, err) : lex_punct(lex, err);
 }
 
-enum bertc_status bt_tslex_begin(struct bt_ts_lexer *lex, const char *member, struct bt_span text, struct bt_arena *arena,
-                                 struct bertc_error *err)
+enum bertc_status bt_tslex_begin(struct bt_ts_lexer *lex, const char *member, struct bt_span text,
+                                 struct bt_arena *arena, struct bertc_error *err)
 {
     *lex = (struct bt_ts_lexer){.member = member, .arena = arena, .line = 1, .line_start = true};
     lex->at = text.size ? (const char *)text.data : "";

@@ -46,8 +46,8 @@ struct bt_ts_lexer {
 };
 
 /* Begins at the first token. */
-enum bertc_status bt_tslex_begin(struct bt_ts_lexer *lex, const char *member, struct bt_span text, struct bt_arena *arena,
-                                 struct bertc_error *err);
+enum bertc_status bt_tslex_begin(struct bt_ts_lexer *lex, const char *member, struct bt_span text,
+                                 struct bt_arena *arena, struct bertc_error *err);
 /* Goes on to the next token; errors are BERTC_FORMAT with member and line. */
 enum bertc_status bt_tslex_next(struct bt_ts_lexer *lex, struct bertc_error *err);
 

@@ -32,17 +32,22 @@ enum bertc_status bt_tsparse_accept_word(struct bt_ts_parser *p, const char *wor
 enum bertc_status bt_tsparse_unexpected(const struct bt_ts_parser *p, const char *what, struct bertc_error *err)
 {
     static const char *const names[] = {
-        [BT_TS_TOKEN_END] = "the end of the code",       [BT_TS_TOKEN_NEWLINE] = "the end of the line",
-        [BT_TS_TOKEN_INDENT] = "a deeper indentation",   [BT_TS_TOKEN_DEDENT] = "the end of the block",
-        [BT_TS_TOKEN_INT] = "a number",                  [BT_TS_TOKEN_FLOAT] = "a number",
-        [BT_TS_TOKEN_STRING] = "a string",               [BT_TS_TOKEN_NAME] = NULL,
+        [BT_TS_TOKEN_END] = "the end of the code",
+        [BT_TS_TOKEN_NEWLINE] = "the end of the line",
+        [BT_TS_TOKEN_INDENT] = "a deeper indentation",
+        [BT_TS_TOKEN_DEDENT] = "the end of the block",
+        [BT_TS_TOKEN_INT] = "a number",
+        [BT_TS_TOKEN_FLOAT] = "a number",
+        [BT_TS_TOKEN_STRING] = "a string",
+        [BT_TS_TOKEN_NAME] = NULL,
         [BT_TS_TOKEN_PUNCT] = NULL,
     };
     const struct bt_ts_token *t = &p->lex.token;
     const char *member = p->lex.member;
     if (t->kind == BT_TS_TOKEN_NAME) {
         int shown = t->size > 80 ? 80 : (int)t->size;
-        return bt_error_set(err, BERTC_FORMAT, "%s:%d: expected %s, found '%.*s'", member, t->line, what, shown, t->text);
+        return bt_error_set(err, BERTC_FORMAT, "%s:%d: expected %s, found '%.*s'", member, t->line, what, shown,
+                            t->text);
     }
     if (t->kind == BT_TS_TOKEN_PUNCT) {
         char text[3] = {(char)(t->punct & 0xff), (char)(t->punct >> 8), '\0'};
@@ -102,7 +107,8 @@ enum bertc_status bt_tsparse_slot(struct bt_ts_parser *p, const char *name, int6
 }
 
 /* The part of a dotted name behind its first word, which is `name`. */
-static enum bertc_status dotted_name(struct bt_ts_parser *p, const char *name, const char **out, struct bertc_error *err)
+static enum bertc_status dotted_name(struct bt_ts_parser *p, const char *name, const char **out,
+                                     struct bertc_error *err)
 {
     while (bt_tsparse_at(p, '.')) {
         const char *part;

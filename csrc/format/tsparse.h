@@ -18,7 +18,8 @@ bool bt_tsparse_at(const struct bt_ts_parser *p, int punct);
 bool bt_tsparse_at_word(const struct bt_ts_parser *p, const char *word);
 /* Goes on when the present token is that one; *found tells. */
 enum bertc_status bt_tsparse_accept(struct bt_ts_parser *p, int punct, bool *found, struct bertc_error *err);
-enum bertc_status bt_tsparse_accept_word(struct bt_ts_parser *p, const char *word, bool *found, struct bertc_error *err);
+enum bertc_status bt_tsparse_accept_word(struct bt_ts_parser *p, const char *word, bool *found,
+                                         struct bertc_error *err);
 enum bertc_status bt_tsparse_expect(struct bt_ts_parser *p, int punct, struct bertc_error *err);
 /* "member:line: expected <what>, found <the present token>" */
 enum bertc_status bt_tsparse_unexpected(const struct bt_ts_parser *p, const char *what, struct bertc_error *err);

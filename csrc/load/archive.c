@@ -91,8 +91,9 @@ static enum bertc_status refuse_other(struct bt_archive *archive, struct bertc_e
             return bt_error_set(err, kinds[i].status, "this is %s", kinds[i].text);
         }
     }
-    return bt_error_set(err, BERTC_FORMAT,
-                        "this zip archive has no code/ folder with a model's TorchScript code, nor any other known content");
+    return bt_error_set(
+        err, BERTC_FORMAT,
+        "this zip archive has no code/ folder with a model's TorchScript code, nor any other known content");
 }
 
 static enum bertc_status check_records(struct bt_archive *archive, struct bertc_error *err)
@@ -122,7 +123,8 @@ static enum bertc_status check_records(struct bt_archive *archive, struct bertc_
         return status;
     }
     if (archive->has_byte_order && strcmp(text, "little") != 0) {
-        return bt_error_set(err, BERTC_UNSUPPORTED, "the archive's byte order is '%s', only 'little' is supported", text);
+        return bt_error_set(err, BERTC_UNSUPPORTED, "the archive's byte order is '%s', only 'little' is supported",
+                            text);
     }
     return BERTC_OK;
 }

@@ -22,9 +22,7 @@ static bool from_pickle(const struct bt_pickle *p, int depth, struct bt_arena *a
 {
     *out = (struct bertc_value){.slot = -1};
     switch (p->kind) {
-    case BT_PICKLE_NONE:
-        out->kind = BERTC_NONE;
-        return true;
+    case BT_PICKLE_NONE: out->kind = BERTC_NONE; return true;
     case BT_PICKLE_BOOL:
         out->kind = BERTC_BOOL;
         out->integer = p->boolean;
@@ -51,10 +49,8 @@ static bool from_pickle(const struct bt_pickle *p, int depth, struct bt_arena *a
         return true;
     case BT_PICKLE_LIST:
     case BT_PICKLE_TUPLE:
-    case BT_PICKLE_DICT:
-        break;
-    default:
-        return false;
+    case BT_PICKLE_DICT: break;
+    default: return false;
     }
     if (depth == MAX_DEPTH || !(out->items = bt_arena_alloc(arena, p->size, sizeof *out->items))) {
         return false;
@@ -82,9 +78,7 @@ static bool from_literal(const struct bt_ts_expr *e, int depth, struct bt_arena 
 {
     *out = (struct bertc_value){.slot = -1};
     switch (e->kind) {
-    case BT_TS_NONE:
-        out->kind = BERTC_NONE;
-        return true;
+    case BT_TS_NONE: out->kind = BERTC_NONE; return true;
     case BT_TS_TRUE:
     case BT_TS_FALSE:
         out->kind = BERTC_BOOL;
@@ -102,13 +96,10 @@ static bool from_literal(const struct bt_ts_expr *e, int depth, struct bt_arena 
         out->kind = BERTC_STRING;
         out->text = e->text;
         return true;
-    case BT_TS_ANNOTATE:
-        return depth < MAX_DEPTH && from_literal(e->args[0], depth + 1, arena, out);
+    case BT_TS_ANNOTATE: return depth < MAX_DEPTH && from_literal(e->args[0], depth + 1, arena, out);
     case BT_TS_LIST:
-    case BT_TS_TUPLE:
-        break;
-    default:
-        return false;
+    case BT_TS_TUPLE: break;
+    default: return false;
     }
     if (depth == MAX_DEPTH || !(out->items = bt_arena_alloc(arena, e->count, sizeof *out->items))) {
         return false;

@@ -130,7 +130,7 @@ static enum bertc_status write_back(struct bt_call *c, struct bt_dyn self)
     return c->status == BERTC_OK ? bt_var_write(c->l, self.tensor, value.value, c->err) : c->status;
 }
 
-/* The first overload of the chain that takes the arguments, strictly if any does; its parameters are bound into the call. */
+/* The first overload of the chain that takes the arguments, strictly if any does, with its parameters in the call. */
 static const struct entry *choose(struct bt_call *c, int chain, const struct bt_aten_args *args)
 {
     for (int strict = 1; strict >= 0; strict--) {

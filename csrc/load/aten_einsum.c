@@ -43,7 +43,7 @@ static void malformed(struct bt_call *c)
                   c->args[0].text);
 }
 
-/* Reads one term, up to a comma, an arrow or the end; `hidden` is the number of dimensions that an ellipsis stands for. */
+/* Reads one term, up to a comma, an arrow or the end; `hidden` counts the dimensions that an ellipsis stands for. */
 static const char *parse_term(struct bt_call *c, const char *text, int hidden, int *labels, int cap, int *count)
 {
     *count = 0;

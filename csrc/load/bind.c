@@ -102,7 +102,8 @@ static enum bertc_status bind_value(struct binder *b, const char *name, const st
         return bind_constant(b, value, out, err);
     }
     if (depth == MAX_DEPTH || value->count > INT32_MAX) {
-        return bt_error_set(err, BERTC_INPUT, "argument '%s' nests more than %d containers or is too long", name, MAX_DEPTH);
+        return bt_error_set(err, BERTC_INPUT, "argument '%s' nests more than %d containers or is too long", name,
+                            MAX_DEPTH);
     }
     out->kind = kinds[value->kind];
     out->count = (int32_t)value->count;
@@ -114,8 +115,8 @@ static enum bertc_status bind_value(struct binder *b, const char *name, const st
     for (size_t i = 0; !status && i < value->count; i++) {
         const struct bertc_value *item = &value->items[i];
         bool keyed = value->kind == BERTC_DICT;
-        char *item_name = keyed ? bt_arena_printf(arena, "%s['%s']", name, item->key)
-                                : bt_arena_printf(arena, "%s[%zu]", name, i);
+        char *item_name =
+            keyed ? bt_arena_printf(arena, "%s['%s']", name, item->key) : bt_arena_printf(arena, "%s[%zu]", name, i);
         char *key = keyed ? bt_arena_string(arena, item->key, strlen(item->key)) : NULL;
         if (!item_name || (keyed && !key)) {
             return bt_error_memory(err);
@@ -126,8 +127,9 @@ static enum bertc_status bind_value(struct binder *b, const char *name, const st
     return status;
 }
 
-enum bertc_status bt_bind_inputs(struct bt_graph *graph, const struct bertc_param *params, const struct bertc_value *args,
-                                 size_t count, struct bt_tree *trees, struct bertc_error *err)
+enum bertc_status bt_bind_inputs(struct bt_graph *graph, const struct bertc_param *params,
+                                 const struct bertc_value *args, size_t count, struct bt_tree *trees,
+                                 struct bertc_error *err)
 {
     struct binder binder = {.graph = graph};
     enum bertc_status status = BERTC_OK;

@@ -157,6 +157,6 @@ enum bertc_status bt_checkpoint_complete(const struct bt_weight_finder *finder, 
     if (finder->missing_count == 0) {
         return BERTC_OK;
     }
-    return bt_error_set(err, BERTC_FORMAT, "%zu weights that config.json asks for are missing: %s%s",
-                        finder->missing_count, finder->missing, finder->missing_count > 1 ? ", ..." : "");
+    return bt_error_set(err, BERTC_FORMAT, "weights that config.json asks for are missing: %s (%zu in all)",
+                        finder->missing, finder->missing_count);
 }

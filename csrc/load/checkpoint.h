@@ -16,7 +16,8 @@ struct bt_checkpoint {
 
 enum bertc_status bt_checkpoint_index(struct bt_checkpoint *checkpoint, struct bertc_error *err);
 
-/* Values of config.json; the fallback when it has no such key (or null), BERTC_FORMAT when it has another kind of value. */
+/* Values of config.json; the fallback when it has no such key (or null), BERTC_FORMAT when the value is of another
+ * kind. */
 enum bertc_status bt_checkpoint_size(const struct bt_checkpoint *c, const char *key, int64_t fallback, int64_t *out,
                                      struct bertc_error *err); /* at least 1 */
 enum bertc_status bt_checkpoint_float(const struct bt_checkpoint *c, const char *key, double fallback, double *out,
@@ -40,8 +41,8 @@ struct bt_weight_finder {
     char missing[200]; /* the first names */
 };
 
-/* Finds weights named scope + slot name, with or without the prefix, LayerNorm's also by the names of 2018 (gamma, beta).
- * An absent one is noted in the finder and NULL in `out`; a wrong shape is BERTC_FORMAT. */
+/* Finds weights named scope + slot name, with or without the prefix, LayerNorm's also as gamma and beta (2018). An
+ * absent one is noted in the finder and NULL in `out`; a wrong shape is BERTC_FORMAT. */
 enum bertc_status bt_checkpoint_weights(struct bt_weight_finder *finder, const char *scope,
                                         const struct bt_weight_slot *slots, size_t count,
                                         const struct bt_named_tensor **out, struct bertc_error *err);

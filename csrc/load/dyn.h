@@ -1,4 +1,4 @@
-/* dyn.h: the values that exist while a graph is built from code: tensors, numbers over dimensions, containers, objects */
+/* dyn.h: the values that exist while a graph is built from code: tensors, numbers over dimensions, containers */
 #ifndef BT_LOAD_DYN_H
 #define BT_LOAD_DYN_H
 
@@ -40,8 +40,8 @@ struct bt_dyn_items {
     size_t count, cap, key_cap;
 };
 
-/* A tensor variable. In-place ops change what a variable means, and what every view of it means; the graph itself has no
- * mutation. So a view remembers how it was made, and is made again when its base has changed since. (var.c) */
+/* A tensor variable. In-place ops change what a variable means, and what every view of it means; the graph itself has
+ * no mutation. So a view remembers how it was made, and is made again when its base has changed since. (var.c) */
 struct bt_var {
     bt_value value;      /* current graph value; BT_NO_VALUE while it is only a number */
     bt_expr number;      /* a 0-dim tensor whose number is known (NumToTensor, 0-dim constants), else BT_NO_EXPR */
@@ -67,18 +67,22 @@ struct bt_dyn bt_dyn_scalar(bt_expr e);
 struct bt_dyn bt_dyn_string(const char *text);
 struct bt_dyn bt_dyn_object(const struct bt_pickle *object);
 struct bt_dyn bt_dyn_tensor(struct bt_var *var);
-bool bt_dyn_seq(struct bt_lower *l, enum bt_dyn_kind kind, const struct bt_dyn *items, size_t count, struct bt_dyn *out);
+bool bt_dyn_seq(struct bt_lower *l, enum bt_dyn_kind kind, const struct bt_dyn *items, size_t count,
+                struct bt_dyn *out);
 bool bt_dyn_append(struct bt_lower *l, struct bt_dyn *list, struct bt_dyn item);
 bool bt_dyn_dict_set(struct bt_lower *l, struct bt_dyn *dict, struct bt_dyn key, struct bt_dyn value);
 const struct bt_dyn *bt_dyn_dict_get(const struct bt_lower *l, const struct bt_dyn *dict, const struct bt_dyn *key);
-const char *bt_dyn_type_name(const struct bt_lower *l, const struct bt_dyn *d); /* "Tensor", "int", "List" ... for messages */
-/* Any plain pickle value (constants, attributes): tensors become graph constants named `name`; 0-dim tensors become known
- * numbers. */
-enum bertc_status bt_dyn_from_pickle(struct bt_lower *l, const struct bt_pickle *p, const char *name, struct bt_dyn *out,
-                                     struct bertc_error *err);
-enum bertc_status bt_dyn_from_tree(struct bt_lower *l, const struct bt_tree *tree, struct bt_dyn *out, struct bertc_error *err);
+/* "Tensor", "int", "List", ... for messages. */
+const char *bt_dyn_type_name(const struct bt_lower *l, const struct bt_dyn *d);
+/* Any plain pickle value (constants, attributes): tensors become graph constants named `name`; 0-dim tensors become
+ * known numbers. */
+enum bertc_status bt_dyn_from_pickle(struct bt_lower *l, const struct bt_pickle *p, const char *name,
+                                     struct bt_dyn *out, struct bertc_error *err);
+enum bertc_status bt_dyn_from_tree(struct bt_lower *l, const struct bt_tree *tree, struct bt_dyn *out,
+                                   struct bertc_error *err);
 /* A result as an output tree (tensors read, known numbers of tensors materialised); in the graph's arena. */
-enum bertc_status bt_dyn_to_tree(struct bt_lower *l, const struct bt_dyn *d, struct bt_tree *out, struct bertc_error *err);
+enum bertc_status bt_dyn_to_tree(struct bt_lower *l, const struct bt_dyn *d, struct bt_tree *out,
+                                 struct bertc_error *err);
 
 /* var.c */
 struct bt_var *bt_var_new(struct bt_lower *l, bt_value value);                          /* NULL: out of memory */
@@ -86,10 +90,10 @@ struct bt_var *bt_var_number(struct bt_lower *l, bt_expr number, enum bt_dtype d
 /* The value now: replays the view if its base was written to, materialises a number as full([]). */
 enum bertc_status bt_var_read(struct bt_lower *l, struct bt_var *var, bt_value *out, struct bertc_error *err);
 /* A view of base by one of the graph's view ops; args[0] is ignored. */
-enum bertc_status bt_var_view(struct bt_lower *l, struct bt_var *base, enum bt_op op, const struct bt_arg *args, int nargs,
-                              struct bt_var **out, struct bertc_error *err);
-/* In-place: the variable now means `value` (cast and expanded to its dtype and shape); its bases follow through the inverse
- * of each view (slice_scatter, select_scatter, the inverse permutation, reshape). */
+enum bertc_status bt_var_view(struct bt_lower *l, struct bt_var *base, enum bt_op op, const struct bt_arg *args,
+                              int nargs, struct bt_var **out, struct bertc_error *err);
+/* In-place: the variable now means `value` (cast and expanded to its dtype and shape); its bases follow through the
+ * inverse of each view (slice_scatter, select_scatter, the inverse permutation, reshape). */
 enum bertc_status bt_var_write(struct bt_lower *l, struct bt_var *var, bt_value value, struct bertc_error *err);
 int bt_var_rank(const struct bt_lower *l, const struct bt_var *var);
 enum bt_dtype bt_var_dtype(const struct bt_lower *l, const struct bt_var *var);

@@ -1,4 +1,4 @@
-/* hf_directory.c: load a Hugging Face directory: config.json says the architecture, model.safetensors holds the weights */
+/* hf_directory.c: load a Hugging Face directory: config.json and model.safetensors */
 #include <string.h>
 #include <unistd.h>
 

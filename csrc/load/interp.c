@@ -100,8 +100,9 @@ static enum bertc_status bind(struct bt_interp *in, const struct bt_ts_file *fil
     return BERTC_OK;
 }
 
-enum bertc_status bt_interp_function(struct bt_interp *in, const struct bt_ts_file *file, const struct bt_ts_function *f,
-                                     const struct bt_aten_args *args, struct bt_dyn *out, struct bertc_error *err)
+enum bertc_status bt_interp_function(struct bt_interp *in, const struct bt_ts_file *file,
+                                     const struct bt_ts_function *f, const struct bt_aten_args *args,
+                                     struct bt_dyn *out, struct bertc_error *err)
 {
     enum bertc_status status = bt_interp_enter(in, err);
     if (status) {
@@ -132,7 +133,8 @@ static enum bertc_status assign(struct bt_interp *in, const struct bt_ts_expr *t
 {
     if (target->kind != BT_TS_NAME) {
         return bt_interp_error(in, err, BERTC_UNSUPPORTED,
-                               "it assigns to the attribute '%s'; a model that changes itself is not supported", target->text);
+                               "it assigns to the attribute '%s'; a model that changes itself is not supported",
+                               target->text);
     }
     in->frame->locals[target->integer] = (struct bt_local){true, *value};
     return BERTC_OK;
@@ -152,8 +154,8 @@ static enum bertc_status run_assign(struct bt_interp *in, const struct bt_ts_stm
         return assign(in, s->targets[0], &value, err);
     }
     if (value.kind != BT_DYN_TUPLE && value.kind != BT_DYN_LIST) {
-        return bt_interp_error(in, err, BERTC_INPUT, "expected a tuple or list of %zu to unpack, found %s", s->target_count,
-                               bt_dyn_type_name(&in->lower, &value));
+        return bt_interp_error(in, err, BERTC_INPUT, "expected a tuple or list of %zu to unpack, found %s",
+                               s->target_count, bt_dyn_type_name(&in->lower, &value));
     }
     if (value.seq->count != s->target_count) {
         return bt_interp_error(in, err, BERTC_INPUT, "expected %zu values to unpack, found %zu", s->target_count,
@@ -165,8 +167,8 @@ static enum bertc_status run_assign(struct bt_interp *in, const struct bt_ts_stm
     return status;
 }
 
-static enum bertc_status run_expr(struct bt_interp *in, const struct bt_ts_stmt *s, enum flow *flow, struct bt_dyn *result,
-                                  struct bertc_error *err)
+static enum bertc_status run_expr(struct bt_interp *in, const struct bt_ts_stmt *s, enum flow *flow,
+                                  struct bt_dyn *result, struct bertc_error *err)
 {
     (void)flow;
     (void)result;
@@ -181,15 +183,16 @@ static enum bertc_status run_return(struct bt_interp *in, const struct bt_ts_stm
     return s->value ? bt_interp_eval(in, s->value, result, err) : BERTC_OK;
 }
 
-static enum bertc_status run_condition(struct bt_interp *in, const struct bt_ts_expr *e, bool *out, struct bertc_error *err)
+static enum bertc_status run_condition(struct bt_interp *in, const struct bt_ts_expr *e, bool *out,
+                                       struct bertc_error *err)
 {
     struct bt_dyn value;
     enum bertc_status status = bt_interp_eval(in, e, &value, err);
     return status ? status : bt_interp_decide(in, &value, out, err);
 }
 
-static enum bertc_status run_if(struct bt_interp *in, const struct bt_ts_stmt *s, enum flow *flow, struct bt_dyn *result,
-                                struct bertc_error *err)
+static enum bertc_status run_if(struct bt_interp *in, const struct bt_ts_stmt *s, enum flow *flow,
+                                struct bt_dyn *result, struct bertc_error *err)
 {
     bool taken;
     enum bertc_status status = run_condition(in, s->value, &taken, err);
@@ -197,8 +200,8 @@ static enum bertc_status run_if(struct bt_interp *in, const struct bt_ts_stmt *s
 }
 
 /* One turn of a loop; *done tells that the loop is over. */
-static enum bertc_status run_turn(struct bt_interp *in, const struct bt_ts_stmt *s, enum flow *flow, struct bt_dyn *result,
-                                  int64_t turn, bool *done, struct bertc_error *err)
+static enum bertc_status run_turn(struct bt_interp *in, const struct bt_ts_stmt *s, enum flow *flow,
+                                  struct bt_dyn *result, int64_t turn, bool *done, struct bertc_error *err)
 {
     if (turn == MAX_TURNS) {
         return bt_interp_error(in, err, BERTC_UNSUPPORTED, "a loop takes more than %d turns", MAX_TURNS);
@@ -270,8 +273,8 @@ static enum bertc_status run_range(struct bt_interp *in, const struct bt_ts_stmt
     return status;
 }
 
-static enum bertc_status run_for(struct bt_interp *in, const struct bt_ts_stmt *s, enum flow *flow, struct bt_dyn *result,
-                                 struct bertc_error *err)
+static enum bertc_status run_for(struct bt_interp *in, const struct bt_ts_stmt *s, enum flow *flow,
+                                 struct bt_dyn *result, struct bertc_error *err)
 {
     struct bt_dyn list;
     enum bertc_status status = bt_interp_eval(in, s->value, &list, err);
@@ -295,8 +298,8 @@ static enum bertc_status run_for(struct bt_interp *in, const struct bt_ts_stmt *
     return status;
 }
 
-static enum bertc_status run_pass(struct bt_interp *in, const struct bt_ts_stmt *s, enum flow *flow, struct bt_dyn *result,
-                                  struct bertc_error *err)
+static enum bertc_status run_pass(struct bt_interp *in, const struct bt_ts_stmt *s, enum flow *flow,
+                                  struct bt_dyn *result, struct bertc_error *err)
 {
     (void)in;
     (void)result;
@@ -318,8 +321,8 @@ static enum bertc_status run_assert(struct bt_interp *in, const struct bt_ts_stm
     return status;
 }
 
-static enum bertc_status run_with(struct bt_interp *in, const struct bt_ts_stmt *s, enum flow *flow, struct bt_dyn *result,
-                                  struct bertc_error *err)
+static enum bertc_status run_with(struct bt_interp *in, const struct bt_ts_stmt *s, enum flow *flow,
+                                  struct bt_dyn *result, struct bertc_error *err)
 {
     (void)s;
     (void)flow;
@@ -331,12 +334,11 @@ static enum bertc_status run_block(struct bt_interp *in, const struct bt_ts_bloc
                                    struct bt_dyn *result, struct bertc_error *err)
 {
     static enum bertc_status (*const run[BT_TS_STMT_KINDS])(struct bt_interp *in, const struct bt_ts_stmt *s,
-                                                           enum flow *flow, struct bt_dyn *result,
-                                                           struct bertc_error *err) = {
-        [BT_TS_ASSIGN] = run_assign, [BT_TS_EXPR] = run_expr,   [BT_TS_RETURN] = run_return,
-        [BT_TS_IF_STMT] = run_if,    [BT_TS_FOR] = run_for,     [BT_TS_WHILE] = run_while,
-        [BT_TS_PASS] = run_pass,     [BT_TS_BREAK] = run_pass,  [BT_TS_CONTINUE] = run_pass,
-        [BT_TS_ASSERT] = run_assert, [BT_TS_WITH] = run_with,
+                                                            enum flow *flow, struct bt_dyn *result,
+                                                            struct bertc_error *err) = {
+        [BT_TS_ASSIGN] = run_assign, [BT_TS_EXPR] = run_expr,     [BT_TS_RETURN] = run_return, [BT_TS_IF_STMT] = run_if,
+        [BT_TS_FOR] = run_for,       [BT_TS_WHILE] = run_while,   [BT_TS_PASS] = run_pass,     [BT_TS_BREAK] = run_pass,
+        [BT_TS_CONTINUE] = run_pass, [BT_TS_ASSERT] = run_assert, [BT_TS_WITH] = run_with,
     };
     enum bertc_status status = bt_interp_enter(in, err);
     for (size_t i = 0; !status && *flow == FLOW_NEXT && i < block->count; i++) {

@@ -148,9 +148,8 @@ static enum bertc_status call_builtin(struct bt_interp *in, const char *name, co
         enum bertc_status (*call)(struct bt_interp *in, const char *name, const struct bt_aten_args *args,
                                   struct bt_dyn *out, struct bertc_error *err);
     } builtins[] = {
-        {"int", convert},       {"float", convert},
-        {"bool", convert},      {"range", make_range},
-        {"print", print_nothing}, {"unchecked_unwrap_optional", pass_through},
+        {"int", convert},      {"float", convert},       {"bool", convert},
+        {"range", make_range}, {"print", print_nothing}, {"unchecked_unwrap_optional", pass_through},
     };
     for (size_t i = 0; i < sizeof builtins / sizeof builtins[0]; i++) {
         if (!strcmp(name, builtins[i].name)) {
@@ -163,15 +162,15 @@ static enum bertc_status call_builtin(struct bt_interp *in, const char *name, co
 }
 
 /* Python's constructor of a named tuple; nothing else is constructed in inference code. */
-static enum bertc_status call_class(struct bt_interp *in, const struct bt_ts_class *type, const struct bt_aten_args *args,
-                                    struct bt_dyn *out, struct bertc_error *err)
+static enum bertc_status call_class(struct bt_interp *in, const struct bt_ts_class *type,
+                                    const struct bt_aten_args *args, struct bt_dyn *out, struct bertc_error *err)
 {
     if (strcmp(type->base, "NamedTuple") != 0) {
         return bt_interp_error(in, err, BERTC_UNSUPPORTED, "it creates an object of class %s", type->name);
     }
     if (args->count != type->field_count) {
-        return bt_interp_error(in, err, BERTC_FORMAT, "%s() takes %zu arguments, not %zu", type->name, type->field_count,
-                               args->count);
+        return bt_interp_error(in, err, BERTC_FORMAT, "%s() takes %zu arguments, not %zu", type->name,
+                               type->field_count, args->count);
     }
     struct bt_dyn *keys = bt_arena_alloc(in->lower.arena, args->count, sizeof *keys);
     if (!keys || !bt_dyn_seq(&in->lower, BT_DYN_TUPLE, args->items, args->count, out)) {

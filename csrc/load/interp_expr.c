@@ -63,21 +63,11 @@ static enum bertc_status eval_literal(struct bt_interp *in, const struct bt_ts_e
 {
     struct bt_exprs *x = in->lower.graph->exprs;
     switch (e->kind) {
-    case BT_TS_INT:
-        *out = bt_dyn_scalar(bt_expr_int(x, e->integer));
-        break;
-    case BT_TS_FLOAT:
-        *out = bt_dyn_scalar(bt_expr_float(x, e->number));
-        break;
-    case BT_TS_STRING:
-        *out = bt_dyn_string(e->text);
-        return BERTC_OK;
-    case BT_TS_NONE:
-        *out = bt_dyn_none();
-        return BERTC_OK;
-    default:
-        *out = bt_dyn_scalar(bt_expr_bool(x, e->kind == BT_TS_TRUE));
-        break;
+    case BT_TS_INT: *out = bt_dyn_scalar(bt_expr_int(x, e->integer)); break;
+    case BT_TS_FLOAT: *out = bt_dyn_scalar(bt_expr_float(x, e->number)); break;
+    case BT_TS_STRING: *out = bt_dyn_string(e->text); return BERTC_OK;
+    case BT_TS_NONE: *out = bt_dyn_none(); return BERTC_OK;
+    default: *out = bt_dyn_scalar(bt_expr_bool(x, e->kind == BT_TS_TRUE)); break;
     }
     return out->scalar < 0 ? bt_error_memory(err) : BERTC_OK;
 }
@@ -196,10 +186,8 @@ static enum bertc_status eval_attr(struct bt_interp *in, const struct bt_ts_expr
         return status;
     }
     switch (object.kind) {
-    case BT_DYN_OBJECT:
-        return bt_interp_attribute(in, object.object, e->text, out, err);
-    case BT_DYN_TUPLE:
-        return field(in, &object, e->text, out, err);
+    case BT_DYN_OBJECT: return bt_interp_attribute(in, object.object, e->text, out, err);
+    case BT_DYN_TUPLE: return field(in, &object, e->text, out, err);
     case BT_DYN_TENSOR: {
         char operator[80];
         snprintf(operator, sizeof operator, "prim::%s", e->text);
@@ -267,13 +255,15 @@ static enum bertc_status eval_slice(struct bt_interp *in, const struct bt_ts_exp
     const struct bt_dyn_items *seq = items[0].seq;
     int64_t bounds[2] = {0, (int64_t)seq->count};
     for (int i = 0; i < 2; i++) {
-        if (items[i + 1].kind != BT_DYN_NONE && (status = tuple_index(in, &items[i + 1], seq->count, &bounds[i], err))) {
+        if (items[i + 1].kind != BT_DYN_NONE &&
+            (status = tuple_index(in, &items[i + 1], seq->count, &bounds[i], err))) {
             return status;
         }
     }
     size_t count = bounds[1] > bounds[0] ? (size_t)(bounds[1] - bounds[0]) : 0;
-    return bt_dyn_seq(&in->lower, BT_DYN_TUPLE, seq->items + (count ? bounds[0] : 0), count, out) ? BERTC_OK
-                                                                                                : bt_error_memory(err);
+    return bt_dyn_seq(&in->lower, BT_DYN_TUPLE, seq->items + (count ? bounds[0] : 0), count, out)
+               ? BERTC_OK
+               : bt_error_memory(err);
 }
 
 static enum bertc_status eval_sequence(struct bt_interp *in, const struct bt_ts_expr *e, struct bt_dyn *out,
@@ -371,12 +361,13 @@ static enum bertc_status eval_binary(struct bt_interp *in, const struct bt_ts_ex
     static const struct {
         const char *text, *name;
     } operators[] = {
-        {"+", "aten::add"},     {"-", "aten::sub"},        {"*", "aten::mul"},         {"/", "aten::div"},
-        {"//", "aten::floordiv"}, {"%", "aten::remainder"}, {"**", "aten::pow"},       {"@", "aten::matmul"},
-        {"==", "aten::eq"},     {"!=", "aten::ne"},        {"<", "aten::lt"},          {"<=", "aten::le"},
-        {">", "aten::gt"},      {">=", "aten::ge"},        {"&", "aten::__and__"},     {"|", "aten::__or__"},
-        {"^", "aten::__xor__"}, {"<<", "aten::__lshift__"}, {">>", "aten::__rshift__"}, {"is", "aten::__is__"},
-        {"is not", "aten::__isnot__"},
+        {"+", "aten::add"},         {"-", "aten::sub"},       {"*", "aten::mul"},
+        {"/", "aten::div"},         {"//", "aten::floordiv"}, {"%", "aten::remainder"},
+        {"**", "aten::pow"},        {"@", "aten::matmul"},    {"==", "aten::eq"},
+        {"!=", "aten::ne"},         {"<", "aten::lt"},        {"<=", "aten::le"},
+        {">", "aten::gt"},          {">=", "aten::ge"},       {"&", "aten::__and__"},
+        {"|", "aten::__or__"},      {"^", "aten::__xor__"},   {"<<", "aten::__lshift__"},
+        {">>", "aten::__rshift__"}, {"is", "aten::__is__"},   {"is not", "aten::__isnot__"},
     };
     for (size_t i = 0; i < sizeof operators / sizeof operators[0]; i++) {
         if (!strcmp(e->text, operators[i].text)) {
@@ -409,16 +400,16 @@ enum bertc_status bt_interp_eval(struct bt_interp *in, const struct bt_ts_expr *
                                  struct bertc_error *err)
 {
     static eval_fn *const eval[BT_TS_EXPR_KINDS] = {
-        [BT_TS_NAME] = eval_name,         [BT_TS_INT] = eval_literal,
-        [BT_TS_FLOAT] = eval_literal,     [BT_TS_STRING] = eval_literal,
-        [BT_TS_NONE] = eval_literal,      [BT_TS_TRUE] = eval_literal,
-        [BT_TS_FALSE] = eval_literal,     [BT_TS_ATTR] = eval_attr,
-        [BT_TS_INDEX] = eval_index,       [BT_TS_SLICE] = eval_slice,
-        [BT_TS_CALL] = bt_interp_call,    [BT_TS_ANNOTATE] = eval_annotate,
-        [BT_TS_LIST] = eval_sequence,     [BT_TS_TUPLE] = eval_sequence,
-        [BT_TS_DICT] = eval_dict,         [BT_TS_UNINITIALIZED] = eval_uninitialized,
-        [BT_TS_NOT] = eval_not,           [BT_TS_ISINSTANCE] = eval_isinstance,
-        [BT_TS_NEG] = eval_not,           [BT_TS_IF] = eval_if,
+        [BT_TS_NAME] = eval_name,      [BT_TS_INT] = eval_literal,
+        [BT_TS_FLOAT] = eval_literal,  [BT_TS_STRING] = eval_literal,
+        [BT_TS_NONE] = eval_literal,   [BT_TS_TRUE] = eval_literal,
+        [BT_TS_FALSE] = eval_literal,  [BT_TS_ATTR] = eval_attr,
+        [BT_TS_INDEX] = eval_index,    [BT_TS_SLICE] = eval_slice,
+        [BT_TS_CALL] = bt_interp_call, [BT_TS_ANNOTATE] = eval_annotate,
+        [BT_TS_LIST] = eval_sequence,  [BT_TS_TUPLE] = eval_sequence,
+        [BT_TS_DICT] = eval_dict,      [BT_TS_UNINITIALIZED] = eval_uninitialized,
+        [BT_TS_NOT] = eval_not,        [BT_TS_ISINSTANCE] = eval_isinstance,
+        [BT_TS_NEG] = eval_not,        [BT_TS_IF] = eval_if,
         [BT_TS_BINARY] = eval_binary,
     };
     enum bertc_status status = bt_interp_enter(in, err);

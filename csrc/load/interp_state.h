@@ -41,7 +41,8 @@ void bt_interp_leave(struct bt_interp *in);
 enum bertc_status bt_interp_eval(struct bt_interp *in, const struct bt_ts_expr *e, struct bt_dyn *out,
                                  struct bertc_error *err);
 /* A condition, decided for the present call. */
-enum bertc_status bt_interp_decide(struct bt_interp *in, const struct bt_dyn *value, bool *out, struct bertc_error *err);
+enum bertc_status bt_interp_decide(struct bt_interp *in, const struct bt_dyn *value, bool *out,
+                                   struct bertc_error *err);
 enum bertc_status bt_interp_attribute(struct bt_interp *in, const struct bt_pickle *object, const char *name,
                                       struct bt_dyn *out, struct bertc_error *err);
 
@@ -65,7 +66,8 @@ enum bertc_status bt_interp_operator(struct bt_interp *in, const char *name, con
                                      struct bt_dyn *out, struct bertc_error *err);
 
 /* interp.c */
-enum bertc_status bt_interp_function(struct bt_interp *in, const struct bt_ts_file *file, const struct bt_ts_function *f,
-                                     const struct bt_aten_args *args, struct bt_dyn *out, struct bertc_error *err);
+enum bertc_status bt_interp_function(struct bt_interp *in, const struct bt_ts_file *file,
+                                     const struct bt_ts_function *f, const struct bt_aten_args *args,
+                                     struct bt_dyn *out, struct bertc_error *err);
 
 #endif

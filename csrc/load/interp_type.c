@@ -22,9 +22,9 @@ bool bt_interp_is(const struct bt_interp *in, const struct bt_ts_type *type, con
         const char *name;
         enum bt_dyn_kind kind;
     } kinds[] = {
-        {"Tensor", BT_DYN_TENSOR}, {"str", BT_DYN_STRING}, {"List", BT_DYN_LIST},     {"list", BT_DYN_LIST},
-        {"Tuple", BT_DYN_TUPLE},   {"tuple", BT_DYN_TUPLE}, {"Dict", BT_DYN_DICT},    {"dict", BT_DYN_DICT},
-        {"NoneType", BT_DYN_NONE}, {"None", BT_DYN_NONE},  {"Device", BT_DYN_DEVICE}, {"number", BT_DYN_SCALAR},
+        {"Tensor", BT_DYN_TENSOR}, {"str", BT_DYN_STRING},  {"List", BT_DYN_LIST},     {"list", BT_DYN_LIST},
+        {"Tuple", BT_DYN_TUPLE},   {"tuple", BT_DYN_TUPLE}, {"Dict", BT_DYN_DICT},     {"dict", BT_DYN_DICT},
+        {"NoneType", BT_DYN_NONE}, {"None", BT_DYN_NONE},   {"Device", BT_DYN_DEVICE}, {"number", BT_DYN_SCALAR},
     };
     static const struct {
         const char *name;

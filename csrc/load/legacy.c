@@ -68,8 +68,8 @@ static enum bertc_status read_storage(struct reader *r, const struct bt_json *te
     static const struct {
         const char *name;
         enum bt_dtype dtype;
-    } types[] = {{"FLOAT", BT_F32},  {"DOUBLE", BT_F64}, {"FLOAT16", BT_F16}, {"INT64", BT_I64}, {"INT32", BT_I32},
-                 {"INT16", BT_I16},  {"INT8", BT_I8},    {"UINT8", BT_U8},    {"BYTE", BT_U8},   {"BOOL", BT_BOOL}};
+    } types[] = {{"FLOAT", BT_F32}, {"DOUBLE", BT_F64}, {"FLOAT16", BT_F16}, {"INT64", BT_I64}, {"INT32", BT_I32},
+                 {"INT16", BT_I16}, {"INT8", BT_I8},    {"UINT8", BT_U8},    {"BYTE", BT_U8},   {"BOOL", BT_BOOL}};
     const char *type = bt_json_string(bt_json_get(tensor, "dataType"));
     const char *key = bt_json_string(bt_json_get(bt_json_get(tensor, "data"), "key"));
     if (!type || !key) {
@@ -87,8 +87,7 @@ static enum bertc_status read_storage(struct reader *r, const struct bt_json *te
     }
     struct bt_storage *storage = &(*out)->storage;
     storage->dtype = types[i].dtype;
-    enum bertc_status status =
-        bt_archive_storage(r->archive, key, bt_dtype_size(storage->dtype), &storage->bytes, err);
+    enum bertc_status status = bt_archive_storage(r->archive, key, bt_dtype_size(storage->dtype), &storage->bytes, err);
     storage->numel = (int64_t)(storage->bytes.size / bt_dtype_size(storage->dtype));
     return status;
 }
@@ -287,7 +286,8 @@ enum bertc_status bt_legacy_read(struct bt_archive *archive, struct bt_script *s
     if (!module) {
         return bad_json(err, "it has no mainModule");
     }
-    if ((status = read_tensors(&r, bt_json_get(model, "tensors"), err)) || (status = read_module(&r, module, &root, err))) {
+    if ((status = read_tensors(&r, bt_json_get(model, "tensors"), err)) ||
+        (status = read_module(&r, module, &root, err))) {
         return status;
     }
     script->root = root;

@@ -118,7 +118,8 @@ static bool free_length(struct rewrite *r, struct bt_ts_expr *e)
         return true;
     }
     struct bt_ts_expr *like = e->args[2], *unsqueeze = resolve(r, e->args[1], &statement);
-    if (!is_call(unsqueeze, "unsqueeze", 2) || unsqueeze->args[2]->kind != BT_TS_INT || unsqueeze->args[2]->integer != 0) {
+    if (!is_call(unsqueeze, "unsqueeze", 2) || unsqueeze->args[2]->kind != BT_TS_INT ||
+        unsqueeze->args[2]->integer != 0) {
         return true;
     }
     struct bt_ts_expr *arange = resolve(r, unsqueeze->args[1], &statement);

@@ -25,15 +25,18 @@ static const struct {
     {HEAD("<html"), BERTC_FORMAT, "this is an HTML page, probably of a download that failed"},
     {HEAD("\x1f\x8b"), BERTC_FORMAT, "this is gzip-compressed; decompress it first"},
     {HEAD("BZh"), BERTC_FORMAT, "this is bzip2-compressed; decompress it first"},
-    {HEAD("\xfd" "7zXZ"), BERTC_FORMAT, "this is xz-compressed; decompress it first"},
+    {HEAD("\xfd"
+          "7zXZ"),
+     BERTC_FORMAT, "this is xz-compressed; decompress it first"},
     {HEAD("\x28\xb5\x2f\xfd"), BERTC_FORMAT, "this is zstd-compressed; decompress it first"},
     {HEAD("\x89HDF\r\n\x1a\n"), BERTC_UNSUPPORTED, "this is an HDF5 file, as Keras writes; it is not supported"},
     {HEAD("GGUF"), BERTC_UNSUPPORTED, "this is a GGUF file; it is not supported"},
     {HEAD("\x93NUMPY"), BERTC_UNSUPPORTED, "this is a NumPy array, not a model"},
     {HEAD("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"), BERTC_UNSUPPORTED,
      "this holds weights saved by torch.save, without code to run; read them with bertc.load_state_dict"},
-    {HEAD("\x80"), BERTC_UNSUPPORTED, "this is a plain pickle, which is not a model that can run; trace the model with "
-                                      "torch.jit.trace and save that"},
+    {HEAD("\x80"), BERTC_UNSUPPORTED,
+     "this is a plain pickle, which is not a model that can run; trace the model with "
+     "torch.jit.trace and save that"},
     {HEAD("\x08"), BERTC_UNSUPPORTED, "this looks like an ONNX model, which is not supported yet"},
 #undef HEAD
 };
@@ -44,8 +47,9 @@ static enum bertc_status refuse(struct bt_span bytes, struct bertc_error *err)
         return bt_error_set(err, BERTC_FORMAT, "the file is empty");
     }
     if (bt_safetensors_probe(bytes)) {
-        return bt_error_set(err, BERTC_UNSUPPORTED, "this is a safetensors file: weights without a model; read them with "
-                                                    "bertc.load_state_dict");
+        return bt_error_set(err, BERTC_UNSUPPORTED,
+                            "this is a safetensors file: weights without a model; read them with "
+                            "bertc.load_state_dict");
     }
     for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++) {
         if (bytes.size >= heads[i].size && !memcmp(bytes.data, heads[i].head, heads[i].size)) {
@@ -59,7 +63,8 @@ static enum bertc_status refuse(struct bt_span bytes, struct bertc_error *err)
     for (size_t i = 0; i < 8 && i < bytes.size; i++) {
         snprintf(hex + 3 * i, 4, " %02x", bytes.data[i]);
     }
-    return bt_error_set(err, BERTC_FORMAT, "not a model file that bertc knows: %zu bytes that begin with%s", bytes.size, hex);
+    return bt_error_set(err, BERTC_FORMAT, "not a model file that bertc knows: %zu bytes that begin with%s", bytes.size,
+                        hex);
 }
 
 enum bertc_status bt_load(struct bt_file *file, const char *name, struct bt_program **out, struct bertc_error *err)

@@ -26,8 +26,8 @@ void bt_lower_fail(struct bt_call *c, enum bertc_status status, const char *fmt,
 /* Keeps the status of a function of another layer, which has written its message. */
 bool bt_lower_ok(struct bt_call *c, enum bertc_status status);
 
-/* Arguments. Numbers are plain ones and tensors known to be one. An integer or bool that depends on dimensions is decided
- * for the present call and guarded. */
+/* Arguments. Numbers are plain ones and tensors known to be one. An integer or bool that depends on dimensions is
+ * decided for the present call and guarded. */
 bool bt_lower_given(const struct bt_call *c, int i); /* not None */
 bool bt_lower_is_number(struct bt_dyn d);
 bt_expr bt_lower_expr(struct bt_call *c, struct bt_dyn d);
@@ -65,8 +65,8 @@ void bt_lower_append(struct bt_call *c, struct bt_dyn *list, struct bt_dyn item)
 
 /* Nodes: any; views (args[0] is the base and ignored); pointwise, which on numbers alone gives a number. */
 struct bt_dyn bt_lower_node(struct bt_call *c, enum bt_op op, int nargs, const struct bt_arg *args);
-struct bt_dyn bt_lower_pair(struct bt_call *c, enum bt_op op, int nargs,
-                            const struct bt_arg *args); /* a tuple of two */
+/* Both outputs of a node, as a tuple. */
+struct bt_dyn bt_lower_pair(struct bt_call *c, enum bt_op op, int nargs, const struct bt_arg *args);
 struct bt_dyn bt_lower_view(struct bt_call *c, struct bt_dyn base, enum bt_op op, int nargs, const struct bt_arg *args);
 struct bt_dyn bt_lower_apply(struct bt_call *c, enum bt_op op, int count, const struct bt_dyn *operands);
 struct bt_dyn bt_lower_unary(struct bt_call *c, enum bt_op op, struct bt_dyn a);

@@ -119,7 +119,7 @@ static bool parse_default(struct bt_lower *l, const struct bt_param *p, struct b
     if (*text == '[') {
         return bt_dyn_seq(l, BT_DYN_LIST, NULL, 0, out);
     }
-    if (*text == '"') {
+    if (*text == '\'') {
         char *copy = bt_arena_string(l->arena, text + 1, p->fallback_size - 2u);
         *out = bt_dyn_string(copy);
         return copy != NULL;

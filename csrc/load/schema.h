@@ -34,11 +34,12 @@ struct bt_param {
     uint8_t fallback_size;
 };
 
-/* Parses a schema of the table into out[BT_MAX_PARAMS] and returns the number of parameters; a malformed schema is a bug. */
+/* Parses a schema of the table into out[BT_MAX_PARAMS] and returns the number of parameters. */
 int bt_schema_parse(const char *schema, struct bt_param *out);
 
-/* Fills `out`, one value a parameter, defaults included. Strict: each argument has the parameter's type. Otherwise numbers
- * pass for tensors and tensors that are known numbers for numbers, and keyword-only parameters may be positional.
+/* Fills `out`, one value a parameter, defaults included. Strict: each argument has the parameter's type. Otherwise
+ * numbers pass for tensors and tensors that are known numbers for numbers, and keyword-only parameters may be
+ * positional.
  * *fits tells whether the arguments fit; the status is an error only when memory is out. */
 enum bertc_status bt_schema_bind(struct bt_lower *l, const struct bt_param *params, int count,
                                  const struct bt_aten_args *args, bool strict, struct bt_dyn *out, bool *fits,

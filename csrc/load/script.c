@@ -11,7 +11,8 @@ static enum bertc_status add_symbol(struct bt_script *script, const char *name, 
                                     struct bertc_error *err)
 {
     if (!name ||
-        !bt_arena_reserve(script->arena, &script->symbols, &script->symbol_cap, script->symbol_count + 1, sizeof symbol) ||
+        !bt_arena_reserve(script->arena, &script->symbols, &script->symbol_cap, script->symbol_count + 1,
+                          sizeof symbol) ||
         !bt_map_put(&script->names, script->arena, name, strlen(name), script->symbol_count)) {
         return bt_error_memory(err);
     }
@@ -109,8 +110,9 @@ static enum bertc_status add_attribute(struct bt_script *script, const struct bt
         return BERTC_OK;
     }
     const struct bt_pickle **key = bt_arena_copy(script->arena, &value, sizeof value);
-    if (!key || !bt_arena_reserve(script->arena, &script->attributes, &script->attribute_cap, script->attribute_count + 1,
-                                  sizeof *script->attributes) ||
+    if (!key ||
+        !bt_arena_reserve(script->arena, &script->attributes, &script->attribute_cap, script->attribute_count + 1,
+                          sizeof *script->attributes) ||
         !bt_map_put(&script->places, script->arena, key, sizeof *key, script->attribute_count)) {
         return bt_error_memory(err);
     }
@@ -118,8 +120,8 @@ static enum bertc_status add_attribute(struct bt_script *script, const struct bt
     return BERTC_OK;
 }
 
-static enum bertc_status add_weight(struct walk *walk, const struct bt_pickle *value, const char *path, bool is_parameter,
-                                    struct bertc_error *err)
+static enum bertc_status add_weight(struct walk *walk, const struct bt_pickle *value, const char *path,
+                                    bool is_parameter, struct bertc_error *err)
 {
     if (!bt_arena_reserve(walk->script->arena, &walk->weights, &walk->cap, walk->count + 1, sizeof *walk->weights)) {
         return bt_error_memory(err);
@@ -139,7 +141,8 @@ static enum bertc_status walk_object(struct walk *walk, const struct bt_pickle *
     enum bertc_status status = BERTC_OK;
     for (size_t i = 0; !status && i + 1 < state->size; i += 2) {
         const struct bt_pickle *key = state->items[i], *value = state->items[i + 1];
-        bool container = value->kind == BT_PICKLE_LIST || value->kind == BT_PICKLE_TUPLE || value->kind == BT_PICKLE_DICT;
+        bool container =
+            value->kind == BT_PICKLE_LIST || value->kind == BT_PICKLE_TUPLE || value->kind == BT_PICKLE_DICT;
         if (key->kind != BT_PICKLE_STRING ||
             (value->kind != BT_PICKLE_OBJECT && value->kind != BT_PICKLE_TENSOR && !container)) {
             continue;

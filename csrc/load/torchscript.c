@@ -41,8 +41,7 @@ static enum bertc_status build(const struct bt_program *base, const struct bertc
         return bt_error_memory(err);
     }
     enum bertc_status status = bt_bind_inputs(graph, base->params, args, base->param_count, inputs, err);
-    return status ? status
-                  : bt_interp_build(&p->script, p->code, p->forward, inputs, base->param_count, graph, err);
+    return status ? status : bt_interp_build(&p->script, p->code, p->forward, inputs, base->param_count, graph, err);
 }
 
 /* "code/__torch__/a/b.py" -> "__torch__.a.b"; NULL when the member is no code, or out of memory (*failed). */
@@ -123,13 +122,15 @@ static enum bertc_status find_forward(struct program *p, struct bertc_error *err
     const char *class_name = p->script.root->text;
     const struct bt_symbol *symbol = bt_script_find(&p->script, class_name);
     if (!symbol || !symbol->type) {
-        return bt_error_set(err, BERTC_FORMAT, "the archive has no code for the class '%.200s' of its module", class_name);
+        return bt_error_set(err, BERTC_FORMAT, "the archive has no code for the class '%.200s' of its module",
+                            class_name);
     }
     p->code = symbol->file;
     p->forward = bt_script_method(symbol->type, "forward");
     if (!p->forward) {
-        return bt_error_set(err, BERTC_UNSUPPORTED, "the module has no forward method: the file holds weights only; read "
-                                                    "them with bertc.load_state_dict");
+        return bt_error_set(err, BERTC_UNSUPPORTED,
+                            "the module has no forward method: the file holds weights only; read "
+                            "them with bertc.load_state_dict");
     }
     if (p->forward->param_count == 0) {
         return bt_error_set(err, BERTC_FORMAT, "%s: forward does not take the module", p->code->member);
@@ -170,7 +171,8 @@ static enum bertc_status read_example(struct program *p, struct bertc_error *err
     if (!example) {
         return bt_error_memory(err);
     }
-    if (!bt_archive_has(&p->archive, "traced_inputs.pkl") || bt_archive_shapes(&p->archive, "traced_inputs", &traced, NULL)) {
+    if (!bt_archive_has(&p->archive, "traced_inputs.pkl") ||
+        bt_archive_shapes(&p->archive, "traced_inputs", &traced, NULL)) {
         return BERTC_OK;
     }
     const struct bt_pickle *list = bt_pickle_get(traced, "forward");
@@ -203,7 +205,8 @@ static const char *producer(const struct program *p)
 static enum bertc_status read_program(struct program *p, struct bertc_error *err)
 {
     enum bertc_status status;
-    if ((status = bt_archive_open(bt_file_bytes(p->file), &p->arena, &p->archive, err)) || (status = read_code(p, err))) {
+    if ((status = bt_archive_open(bt_file_bytes(p->file), &p->arena, &p->archive, err)) ||
+        (status = read_code(p, err))) {
         return status;
     }
     bool legacy = bt_archive_has(&p->archive, "model.json");

@@ -33,15 +33,17 @@ static inline double random_real(void)
 /* Memory of exactly this size, until the end of the check. */
 static inline void *buffer_new(int64_t size)
 {
-    if (buffer_count == MAX_BUFFERS)
+    if (buffer_count == MAX_BUFFERS) {
         abort();
+    }
     return buffers[buffer_count++] = malloc(size > 0 ? (size_t)size : 1);
 }
 
 static inline void free_buffers(void)
 {
-    while (buffer_count > 0)
+    while (buffer_count > 0) {
         free(buffers[--buffer_count]);
+    }
 }
 
 static inline double item_load(enum bt_dtype dtype, const void *data, int64_t i)
@@ -85,8 +87,9 @@ static inline double item_at(const struct bt_ref *ref, int rank, const int64_t *
 static inline struct bt_ref tensor_plain(enum bt_dtype dtype, int rank, const int64_t *dims)
 {
     struct bt_ref ref = {.space = BT_SPACE_CONSTANT, .dtype = dtype, .rank = rank};
-    for (int d = 0; d < rank; d++)
+    for (int d = 0; d < rank; d++) {
         ref.dims[d] = dims[d];
+    }
     bt_contiguous_strides(rank, ref.dims, ref.strides);
     ref.data = buffer_new(bt_numel(rank, dims) * (int64_t)bt_dtype_size(dtype));
     return ref;
@@ -104,8 +107,9 @@ static inline struct bt_ref tensor_random(enum bt_dtype dtype, int rank, const i
         int swap = permuted ? (int)random_below(d + 1) : d;
         order[d] = order[swap];
         order[swap] = d;
-        if (!permuted)
+        if (!permuted) {
             order[d] = d;
+        }
         ref.dims[d] = dims[d];
     }
     for (int k = rank - 1; k >= 0; k--) {
@@ -117,8 +121,9 @@ static inline struct bt_ref tensor_random(enum bt_dtype dtype, int rank, const i
     }
     int64_t size = (int64_t)bt_dtype_size(dtype), count = start + (bt_numel(rank, dims) > 0 ? last + 1 : 0);
     char *data = buffer_new(count * size);
-    for (int64_t i = 0; i < count; i++)
+    for (int64_t i = 0; i < count; i++) {
         item_store(dtype, data, i, bt_dtype_is_float(dtype) ? random_real() : (double)random_below(limit));
+    }
     ref.data = data;
     ref.offset = start * size;
     return ref;
@@ -188,8 +193,9 @@ static inline bool step_agrees(enum bt_op op, struct bt_step_arg *args, int narg
                 step_run(&step, op, args, nargs, dtype, rank, dims, 1, &err) == BERTC_OK;
     int64_t count = bt_numel(rank, dims), index[BT_MAX_RANK];
     good = good && memcmp(step.outs[0].data, threaded.outs[0].data, (size_t)count * bt_dtype_size(dtype)) == 0;
-    if (!good)
+    if (!good) {
         printf("%s: fails, or differs between threads: %s\n", bt_ops[op].name, err.text);
+    }
     for (int64_t i = 0; i < count && good; i++) {
         int64_t left = i;
         for (int d = rank - 1; d >= 0; d--) {
@@ -198,9 +204,10 @@ static inline bool step_agrees(enum bt_op op, struct bt_step_arg *args, int narg
         }
         double got = item_load(dtype, step.outs[0].data, i), expected = expect(&step, index);
         good = fabs(got - expected) <= tolerance || (isnan(got) && isnan(expected));
-        if (!good)
+        if (!good) {
             printf("%s of %s: item %lld is %.9g instead of %.9g\n", bt_ops[op].name, bt_dtype_name(dtype), (long long)i,
                    got, expected);
+        }
     }
     free_buffers();
     return good;

@@ -40,8 +40,9 @@ static void test_linear(void)
         enum bt_dtype dtype = random_float();
         int rank = 1 + (int)random_below(4);
         int64_t k = random_below(20), n = 1 + random_below(20), dims[BT_MAX_RANK];
-        for (int d = 0; d < rank - 1; d++)
+        for (int d = 0; d < rank - 1; d++) {
             dims[d] = random_below(8) ? 1 + random_below(5) : 0;
+        }
         dims[rank - 1] = k;
         struct bt_step_arg args[3] = {arg_tensor(tensor_random(dtype, rank, dims, 0)),
                                       arg_tensor(tensor_random(dtype, 2, (int64_t[]){n, k}, 0)),
@@ -67,12 +68,14 @@ static double expect_matmul(const struct bt_step *step, const int64_t *index)
     memcpy(at_a, index, (size_t)batch * sizeof *index);
     memcpy(at_b, index, (size_t)batch * sizeof *index);
     int rank_a = batch, rank_b = batch, at = batch;
-    if (a->rank > 1)
+    if (a->rank > 1) {
         at_a[rank_a++] = index[at++];
+    }
     rank_a++;
     rank_b++;
-    if (b->rank > 1)
+    if (b->rank > 1) {
         at_b[rank_b++] = index[at];
+    }
     double sum = 0.0;
     for (int64_t k = 0; k < a->dims[a->rank - 1]; k++) {
         at_a[rank_a - 1] = k;
@@ -86,7 +89,8 @@ static void test_matmul(void)
 {
     for (int round = 0; round < 4 * ROUNDS; round++) {
         enum bt_dtype dtype = random_float();
-        int batch = (int)random_below(4), rank_a = 1 + (int)random_below(batch + 2), rank_b = 1 + (int)random_below(batch + 2);
+        int batch = (int)random_below(4), rank_a = 1 + (int)random_below(batch + 2),
+            rank_b = 1 + (int)random_below(batch + 2);
         int64_t m = random_below(9), k = 1 + random_below(9), n = 1 + random_below(9);
         int64_t dims[BT_MAX_RANK], dims_a[BT_MAX_RANK], dims_b[BT_MAX_RANK];
         int batch_a = rank_a > 2 ? rank_a - 2 : 0, batch_b = rank_b > 2 ? rank_b - 2 : 0;
@@ -94,20 +98,23 @@ static void test_matmul(void)
         for (int d = 0; d < batch; d++) {
             bool a_has = d >= batch - batch_a, b_has = d >= batch - batch_b;
             dims[d] = 1 + random_below(4);
-            if (a_has)
+            if (a_has) {
                 dims_a[d - (batch - batch_a)] = b_has && random_below(4) == 0 ? 1 : dims[d];
-            if (b_has)
-                dims_b[d - (batch - batch_b)] = a_has && dims_a[d - (batch - batch_a)] == dims[d] && random_below(4) == 0
-                                                    ? 1
-                                                    : dims[d];
+            }
+            if (b_has) {
+                dims_b[d - (batch - batch_b)] =
+                    a_has && dims_a[d - (batch - batch_a)] == dims[d] && random_below(4) == 0 ? 1 : dims[d];
+            }
         }
         int rank = batch;
-        if (rank_a > 1)
+        if (rank_a > 1) {
             dims_a[rank_a - 2] = dims[rank++] = m;
+        }
         dims_a[rank_a - 1] = k;
         dims_b[rank_b > 1 ? rank_b - 2 : 0] = k;
-        if (rank_b > 1)
+        if (rank_b > 1) {
             dims_b[rank_b - 1] = dims[rank++] = n;
+        }
         struct bt_step_arg args[2] = {arg_tensor(tensor_random(dtype, rank_a, dims_a, 0)),
                                       arg_tensor(tensor_random(dtype, rank_b, dims_b, 0))};
         CHECK(step_agrees(BT_OP_MATMUL, args, 2, dtype, rank, dims, tolerance_of(dtype), expect_matmul));
@@ -138,17 +145,20 @@ static double expect_norm(const struct bt_step *step, const int64_t *index)
                 left /= x->dims[d];
             }
             double value = item_at(x, x->rank, at);
-            if (pass == 0)
+            if (pass == 0) {
                 mean += value / (double)n;
-            else
+            } else {
                 square += (value - mean) * (value - mean) / (double)n;
+            }
         }
     }
     double y = (item_at(x, x->rank, index) - mean) / sqrt(square + 1e-3);
-    if (step->args[2].kind == BT_ARG_VALUE)
+    if (step->args[2].kind == BT_ARG_VALUE) {
         y *= item_at(&step->args[2].ref, x->rank, index);
-    if (!rms && step->args[3].kind == BT_ARG_VALUE)
+    }
+    if (!rms && step->args[3].kind == BT_ARG_VALUE) {
         y += item_at(&step->args[3].ref, x->rank, index);
+    }
     return y;
 }
 
@@ -158,18 +168,20 @@ static void test_norm(void)
         enum bt_dtype dtype = random_float();
         int rank = 1 + (int)random_below(4), inner = 1 + (int)random_below(rank);
         int64_t dims[BT_MAX_RANK];
-        for (int d = 0; d < rank; d++)
+        for (int d = 0; d < rank; d++) {
             dims[d] = 1 + random_below(9);
+        }
         struct bt_step_arg x = arg_tensor(tensor_random(dtype, rank, dims, 0));
         struct bt_step_arg w = optional(arg_tensor(tensor_random(dtype, inner, dims + rank - inner, 0)));
         struct bt_step_arg b = optional(arg_tensor(tensor_random(dtype, inner, dims + rank - inner, 0)));
         struct bt_step_arg layer[5] = {x, arg_int(inner), w, b, arg_float(1e-3)};
         struct bt_step_arg rms[4] = {x, arg_int(inner), w, arg_float(1e-3)};
         double tolerance = tolerance_of(dtype) * 10;
-        if (round % 2)
+        if (round % 2) {
             CHECK(step_agrees(BT_OP_LAYER_NORM, layer, 5, dtype, rank, dims, tolerance, expect_norm));
-        else
+        } else {
             CHECK(step_agrees(BT_OP_RMS_NORM, rms, 4, dtype, rank, dims, tolerance, expect_norm));
+        }
     }
 }
 
@@ -192,8 +204,9 @@ static void test_softmax(void)
         enum bt_dtype dtype = random_float();
         int rank = (int)random_below(5);
         int64_t dims[BT_MAX_RANK];
-        for (int d = 0; d < rank; d++)
+        for (int d = 0; d < rank; d++) {
             dims[d] = random_below(12) ? 1 + random_below(9) : 0;
+        }
         struct bt_step_arg args[3] = {arg_tensor(tensor_random(dtype, rank, dims, 0)),
                                       arg_int(random_below(2) && rank ? rank - 1 : random_below(rank)), arg_none()};
         CHECK(step_agrees(round % 2 ? BT_OP_SOFTMAX : BT_OP_LOG_SOFTMAX, args, 3, dtype, rank, dims,
@@ -203,8 +216,9 @@ static void test_softmax(void)
         enum bt_dtype dtype = floats[i % 2];
         int64_t dims[2] = {2, 3};
         struct bt_step_arg args[3] = {arg_tensor(tensor_plain(dtype, 2, dims)), arg_int(1), arg_none()};
-        for (int64_t k = 0; k < 6; k++)
+        for (int64_t k = 0; k < 6; k++) {
             item_store(dtype, (void *)(uintptr_t)args[0].ref.data, k, k < 3 ? -INFINITY : 1.0);
+        }
         CHECK(step_agrees(i < 2 ? BT_OP_SOFTMAX : BT_OP_LOG_SOFTMAX, args, 3, dtype, 2, dims, tolerance_of(dtype),
                           expect_softmax));
     }
@@ -231,16 +245,19 @@ static double expect_sdpa(const struct bt_step *step, const int64_t *index)
         scores[j] *= scale->kind == BT_ARG_EXPR ? scale->scalar.f : 1.0 / sqrt((double)width);
         at[rank - 2] = query;
         at[rank - 1] = j;
-        if (mask->kind == BT_ARG_VALUE && mask->ref.dtype == BT_BOOL)
+        if (mask->kind == BT_ARG_VALUE && mask->ref.dtype == BT_BOOL) {
             scores[j] = item_at(&mask->ref, rank, at) != 0.0 ? scores[j] : -INFINITY;
-        else if (mask->kind == BT_ARG_VALUE)
+        } else if (mask->kind == BT_ARG_VALUE) {
             scores[j] += item_at(&mask->ref, rank, at);
-        if (step->args[4].scalar.i && j > query)
+        }
+        if (step->args[4].scalar.i && j > query) {
             scores[j] = -INFINITY;
+        }
         max = scores[j] > max ? scores[j] : max;
     }
-    if (max == -INFINITY)
+    if (max == -INFINITY) {
         return 0.0;
+    }
     for (int64_t j = 0; j < keys; j++) {
         memcpy(at, index, sizeof at);
         at[rank - 2] = j;
@@ -255,15 +272,18 @@ static struct bt_ref random_mask(int rank, const int64_t *dims, int64_t queries,
     enum bt_dtype dtype = random_below(2) ? BT_BOOL : random_float();
     int64_t mask_dims[BT_MAX_RANK];
     int mask_rank = 2 + (int)random_below(rank - 1);
-    for (int d = 0; d < mask_rank - 2; d++)
+    for (int d = 0; d < mask_rank - 2; d++) {
         mask_dims[d] = random_below(2) ? 1 : dims[rank - mask_rank + d];
+    }
     mask_dims[mask_rank - 2] = random_below(2) ? 1 : queries;
     mask_dims[mask_rank - 1] = random_below(8) ? keys : 1;
     struct bt_ref mask = tensor_random(dtype, mask_rank, mask_dims, 2);
     if (dtype != BT_BOOL && random_below(2) && bt_is_contiguous(mask_rank, mask.dims, mask.strides)) {
-        for (int64_t i = 0; i < bt_numel(mask_rank, mask_dims); i++)
-            if (random_below(3))
+        for (int64_t i = 0; i < bt_numel(mask_rank, mask_dims); i++) {
+            if (random_below(3)) {
                 item_store(dtype, (char *)(uintptr_t)mask.data + mask.offset, i, -INFINITY);
+            }
+        }
     }
     return mask;
 }
@@ -274,8 +294,9 @@ static void check_sdpa(enum bt_dtype dtype, int rank, int64_t queries, int64_t k
     for (int d = 0; d < rank - 2; d++) {
         out[d] = 1 + random_below(4);
         int whole = (int)random_below(3);
-        for (int i = 0; i < 3; i++)
+        for (int i = 0; i < 3; i++) {
             dims[i][d] = i == whole || random_below(4) ? out[d] : 1;
+        }
     }
     out[rank - 2] = dims[0][rank - 2] = queries;
     dims[1][rank - 2] = dims[2][rank - 2] = keys;
@@ -285,18 +306,21 @@ static void check_sdpa(enum bt_dtype dtype, int rank, int64_t queries, int64_t k
     struct bt_step_arg args[6] = {arg_tensor(tensor_random(dtype, rank, dims[0], 0)),
                                   arg_tensor(tensor_random(dtype, rank, dims[1], 0)),
                                   arg_tensor(tensor_random(dtype, rank, dims[2], 0)),
-                                  optional(arg_tensor(random_mask(rank, out, queries, keys))), arg_int(causal),
+                                  optional(arg_tensor(random_mask(rank, out, queries, keys))),
+                                  arg_int(causal),
                                   optional(arg_float(0.7))};
     CHECK(step_agrees(BT_OP_SDPA, args, 6, dtype, rank, out, tolerance_of(dtype), expect_sdpa));
 }
 
 static void test_sdpa(void)
 {
-    for (int round = 0; round < 4 * ROUNDS; round++)
-        check_sdpa(random_float(), 2 + (int)random_below(3), random_below(12), random_below(12) ? 1 + random_below(12) : 0,
-                   1 + random_below(8), 1 + random_below(8));
-    for (int round = 0; round < 8; round++) /* several blocks of queries */
+    for (int round = 0; round < 4 * ROUNDS; round++) {
+        check_sdpa(random_float(), 2 + (int)random_below(3), random_below(12),
+                   random_below(12) ? 1 + random_below(12) : 0, 1 + random_below(8), 1 + random_below(8));
+    }
+    for (int round = 0; round < 8; round++) { /* several blocks of queries */
         check_sdpa(BT_F32, 4, 150, 170, 3, 2);
+    }
 }
 
 static double expect_conv1d(const struct bt_step *step, const int64_t *index)
@@ -307,9 +331,10 @@ static double expect_conv1d(const struct bt_step *step, const int64_t *index)
     for (int64_t c = 0; c < w->dims[1]; c++) {
         for (int64_t t = 0; t < w->dims[2]; t++) {
             int64_t at = index[2] * step->args[3].ints[0] + t * step->args[5].ints[0] - step->args[4].ints[0];
-            if (at >= 0 && at < x->dims[2])
+            if (at >= 0 && at < x->dims[2]) {
                 sum += item_at(x, 3, (int64_t[]){index[0], group * w->dims[1] + c, at}) *
                        item_at(w, 3, (int64_t[]){index[1], c, t});
+            }
         }
     }
     return sum;
@@ -322,16 +347,21 @@ static void test_conv1d(void)
         bool pointwise = random_below(3) == 0;
         int64_t groups = 1 + random_below(3), channels = 1 + random_below(4), filters = (1 + random_below(4)) * groups;
         int64_t taps = pointwise ? 1 : 1 + random_below(4), stride = pointwise ? 1 : 1 + random_below(3);
-        int64_t padding = pointwise ? 0 : random_below(4), dilation = 1 + random_below(3), length = 1 + random_below(20);
+        int64_t padding = pointwise ? 0 : random_below(4), dilation = 1 + random_below(3),
+                length = 1 + random_below(20);
         int64_t room = length + 2 * padding - dilation * (taps - 1) - 1;
-        if (room < 0)
+        if (room < 0) {
             continue;
+        }
         int64_t out[3] = {random_below(20), filters, room / stride + 1};
         struct bt_step_arg args[7] = {
             arg_tensor(tensor_random(dtype, 3, (int64_t[]){out[0], channels * groups, length}, 0)),
             arg_tensor(tensor_random(dtype, 3, (int64_t[]){filters, channels, taps}, 0)),
-            optional(arg_tensor(tensor_random(dtype, 1, &filters, 0))), arg_ints(&stride, 1), arg_ints(&padding, 1),
-            arg_ints(&dilation, 1), arg_int(groups)};
+            optional(arg_tensor(tensor_random(dtype, 1, &filters, 0))),
+            arg_ints(&stride, 1),
+            arg_ints(&padding, 1),
+            arg_ints(&dilation, 1),
+            arg_int(groups)};
         CHECK(step_agrees(BT_OP_CONV1D, args, 7, dtype, 3, out, tolerance_of(dtype), expect_conv1d));
     }
 }
@@ -359,8 +389,9 @@ static double expect_dynamic(const struct bt_step *step, const int64_t *index)
     const struct bt_ref *x = &step->args[0].ref;
     const struct bt_step_arg *w = &step->args[1];
     int64_t sum = 0;
-    if (index[0] == 0 && index[1] == 0)
+    if (index[0] == 0 && index[1] == 0) {
         choose_dynamic(step);
+    }
     for (int64_t k = 0; k < x->dims[1]; k++) {
         double value = item_at(x, 2, (int64_t[]){index[0], k});
         int64_t level = (int64_t)nearbyint(value / dynamic_scale + (double)dynamic_zero_point);

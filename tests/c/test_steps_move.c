@@ -12,8 +12,9 @@ static enum bt_dtype random_storage(void)
 static int random_dims(int lowest, int highest, int64_t *dims)
 {
     int rank = lowest + (int)random_below(highest - lowest + 1);
-    for (int d = 0; d < rank; d++)
+    for (int d = 0; d < rank; d++) {
         dims[d] = random_below(20) ? 1 + random_below(5) : 0;
+    }
     return rank;
 }
 
@@ -48,7 +49,8 @@ static void test_embedding(void)
     struct bertc_error err = {0};
     struct bt_step step;
     int64_t table[2] = {30522, 2}, dims[3] = {1, 4, 2};
-    struct bt_step_arg args[2] = {arg_tensor(tensor_plain(BT_F32, 2, table)), arg_tensor(tensor_plain(BT_I64, 2, dims))};
+    struct bt_step_arg args[2] = {arg_tensor(tensor_plain(BT_F32, 2, table)),
+                                  arg_tensor(tensor_plain(BT_I64, 2, dims))};
     memset((void *)(uintptr_t)args[0].ref.data, 0, 30522 * 2 * sizeof(float));
     memcpy((void *)(uintptr_t)args[1].ref.data, (int64_t[]){0, 1, 2, 30523}, 4 * sizeof(int64_t));
     CHECK_REFUSAL(step_run(&step, BT_OP_EMBEDDING, args, 2, BT_F32, 3, dims, 1, &err), &err, BERTC_INPUT,
@@ -77,10 +79,12 @@ static void test_gather(void)
         enum bt_dtype dtype = random_storage();
         int64_t dims[BT_MAX_RANK], index_dims[BT_MAX_RANK];
         int rank = random_dims(0, 4, dims), dim = (int)random_below(rank);
-        for (int d = 0; d < rank; d++)
+        for (int d = 0; d < rank; d++) {
             index_dims[d] = d == dim ? random_below(7) : random_below(dims[d] + 1);
-        if (rank > 0 && dims[dim] == 0)
+        }
+        if (rank > 0 && dims[dim] == 0) {
             continue;
+        }
         struct bt_step_arg args[3] = {arg_tensor(random_items(dtype, rank, dims)), arg_int(dim),
                                       arg_tensor(random_indices(rank, index_dims, rank ? dims[dim] : 1))};
         CHECK(step_agrees(BT_OP_GATHER, args, 3, dtype, rank, index_dims, 0.0, expect_gather));
@@ -115,8 +119,9 @@ static void random_indexing(struct indexing *p, int rank, const int64_t *dims)
     for (int d = 0; d < p->count; d++) {
         indexed[d] = indexed[d] || random_below(2);
         p->refs[d].rank = -1;
-        if (!indexed[d])
+        if (!indexed[d]) {
             continue;
+        }
         int own = used == 0 ? p->common : (int)random_below(p->common + 1);
         int64_t own_dims[2];
         for (int k = 0; k < own; k++) {
@@ -131,10 +136,12 @@ static void random_indexing(struct indexing *p, int rank, const int64_t *dims)
     p->start = last - first + 1 == used ? first : 0;
     p->rank = 0;
     for (int d = 0; d <= rank; d++) {
-        for (int k = 0; d == p->start && k < p->common; k++)
+        for (int k = 0; d == p->start && k < p->common; k++) {
             p->dims[p->rank++] = common[2 - p->common + k];
-        if (d < rank && !indexed[d])
+        }
+        if (d < rank && !indexed[d]) {
             p->dims[p->rank++] = dims[d];
+        }
     }
 }
 
@@ -174,8 +181,9 @@ static double expect_index_put(const struct bt_step *step, const int64_t *index)
             left /= indexing.dims[d];
         }
         indexed_position(self, from, at);
-        if (memcmp(at, index, (size_t)self->rank * sizeof *at) != 0)
+        if (memcmp(at, index, (size_t)self->rank * sizeof *at) != 0) {
             continue;
+        }
         double value = item_at(&step->args[2].ref, indexing.rank, from);
         item = step->args[3].scalar.i ? item + value : value;
     }
@@ -190,22 +198,26 @@ static void test_index(void)
         enum bt_dtype dtype = accumulate ? sums[random_below(4)] : random_storage();
         int64_t dims[BT_MAX_RANK], value_dims[BT_MAX_RANK];
         int rank = 1 + (int)random_below(4);
-        for (int d = 0; d < rank; d++)
+        for (int d = 0; d < rank; d++) {
             dims[d] = 1 + random_below(5);
+        }
         random_indexing(&indexing, rank, dims);
         struct bt_ref *negative = &indexing.refs[indexing.count - 1];
-        if (negative->rank == 1 && negative->dims[0] > 0)
+        if (negative->rank == 1 && negative->dims[0] > 0) {
             item_store(negative->dtype, (char *)(uintptr_t)negative->data + negative->offset, 0, -1.0);
+        }
         int value_rank = (int)random_below(indexing.rank + 1);
-        for (int d = 0; d < value_rank; d++)
+        for (int d = 0; d < value_rank; d++) {
             value_dims[d] = random_below(3) ? indexing.dims[indexing.rank - value_rank + d] : 1;
+        }
         struct bt_step_arg args[4] = {arg_tensor(random_items(dtype, rank, dims)),
                                       arg_tensors(indexing.refs, indexing.count),
                                       arg_tensor(random_items(dtype, value_rank, value_dims)), arg_int(accumulate)};
-        if (put)
+        if (put) {
             CHECK(step_agrees(BT_OP_INDEX_PUT, args, 4, dtype, rank, dims, 1e-5, expect_index_put));
-        else
+        } else {
             CHECK(step_agrees(BT_OP_INDEX, args, 2, dtype, indexing.rank, indexing.dims, 0.0, expect_index));
+        }
     }
     struct bertc_error err = {0};
     struct bt_step step;
@@ -223,8 +235,9 @@ static double expect_cat(const struct bt_step *step, const int64_t *index)
     int64_t at[BT_MAX_RANK], dim = step->args[1].scalar.i;
     const struct bt_ref *part = step->args[0].refs;
     memcpy(at, index, sizeof at);
-    for (; at[dim] >= part->dims[dim]; part++)
+    for (; at[dim] >= part->dims[dim]; part++) {
         at[dim] -= part->dims[dim];
+    }
     return item_at(part, part->rank, at);
 }
 
@@ -254,8 +267,9 @@ static double expect_pad(const struct bt_step *step, const int64_t *index)
     for (int d = 0; d < self->rank; d++) {
         int pair = self->rank - 1 - d;
         at[d] = index[d] - (2 * pair < step->args[1].count ? step->args[1].ints[2 * pair] : 0);
-        if (at[d] < 0 || at[d] >= self->dims[d])
+        if (at[d] < 0 || at[d] >= self->dims[d]) {
             return step->args[2].kind == BT_ARG_EXPR ? (double)step->args[2].scalar.i : 0.0;
+        }
     }
     return item_at(self, self->rank, at);
 }
@@ -315,10 +329,11 @@ static void test_flip_and_roll(void)
         struct bt_step_arg x = arg_tensor(random_items(dtype, rank, dims));
         struct bt_step_arg flip[2] = {x, arg_ints(chosen, count)};
         struct bt_step_arg roll[3] = {x, arg_ints(shifts, count), arg_ints(chosen, count)};
-        if (round % 2)
+        if (round % 2) {
             CHECK(step_agrees(BT_OP_FLIP, flip, 2, dtype, rank, dims, 0.0, expect_flip));
-        else
+        } else {
             CHECK(step_agrees(BT_OP_ROLL, roll, 3, dtype, rank, dims, 0.0, expect_roll));
+        }
     }
 }
 
@@ -348,8 +363,9 @@ static double expect_slice_scatter(const struct bt_step *step, const int64_t *in
     int64_t at[BT_MAX_RANK], dim = step->args[2].scalar.i, stride = step->args[5].scalar.i;
     memcpy(at, index, sizeof at);
     at[dim] -= step->args[3].scalar.i;
-    if (at[dim] < 0 || index[dim] >= step->args[4].scalar.i || at[dim] % stride != 0)
+    if (at[dim] < 0 || index[dim] >= step->args[4].scalar.i || at[dim] % stride != 0) {
         return item_at(self, self->rank, index);
+    }
     at[dim] /= stride;
     return item_at(&step->args[1].ref, self->rank, at);
 }
@@ -358,10 +374,12 @@ static double expect_select_scatter(const struct bt_step *step, const int64_t *i
 {
     const struct bt_ref *self = &step->args[0].ref;
     int64_t at[BT_MAX_RANK], dim = step->args[2].scalar.i;
-    if (index[dim] != step->args[3].scalar.i)
+    if (index[dim] != step->args[3].scalar.i) {
         return item_at(self, self->rank, index);
-    for (int d = 0; d < self->rank - 1; d++)
+    }
+    for (int d = 0; d < self->rank - 1; d++) {
         at[d] = index[d < dim ? d : d + 1];
+    }
     return item_at(&step->args[1].ref, self->rank - 1, at);
 }
 
@@ -377,15 +395,17 @@ static void test_scatter(void)
         int64_t stride = 1 + random_below(3);
         memcpy(part, dims, sizeof part);
         part[dim] = (end - start + stride - 1) / stride;
-        struct bt_step_arg slice[6] = {self,         arg_tensor(random_items(dtype, rank, part)), arg_int(dim),
-                                       arg_int(start), arg_int(end), arg_int(stride)};
+        struct bt_step_arg slice[6] = {self,         arg_tensor(random_items(dtype, rank, part)),
+                                       arg_int(dim), arg_int(start),
+                                       arg_int(end), arg_int(stride)};
         memmove(part + dim, part + dim + 1, (size_t)(rank - dim - 1) * sizeof *part);
         struct bt_step_arg select[4] = {self, arg_tensor(random_items(dtype, rank - 1, part)), arg_int(dim),
                                         arg_int(start)};
-        if (round % 2)
+        if (round % 2) {
             CHECK(step_agrees(BT_OP_SLICE_SCATTER, slice, 6, dtype, rank, dims, 0.0, expect_slice_scatter));
-        else
+        } else {
             CHECK(step_agrees(BT_OP_SELECT_SCATTER, select, 4, dtype, rank, dims, 0.0, expect_select_scatter));
+        }
     }
 }
 
@@ -422,8 +442,9 @@ static void test_creation(void)
                                        reals ? arg_float(-0.25) : arg_int(2), arg_none()};
         struct bt_step_arg full[3] = {arg_ints(dims, rank), reals ? arg_float(0.25) : arg_int(1), arg_none()};
         struct bt_step_arg eye[3] = {arg_int(3), arg_int(3), arg_none()};
-        if (reals || dtype == BT_I64 || dtype == BT_I32)
+        if (reals || dtype == BT_I64 || dtype == BT_I32) {
             CHECK(step_agrees(BT_OP_ARANGE, range, 4, dtype, 1, &length, 1e-3, expect_arange));
+        }
         CHECK(step_agrees(BT_OP_FULL, full, 3, dtype, rank, dims, 0.0, expect_full));
         CHECK(step_agrees(BT_OP_EYE, eye, 3, dtype, 2, (int64_t[]){random_below(5), random_below(5)}, 0.0, expect_eye));
     }

@@ -1,6 +1,6 @@
 /* fuzz_format.c: feed any bytes to the file readers; they must return, whatever they are given
- * With libFuzzer: clang -fsanitize=fuzzer,address,undefined. With gcc: -fsanitize=address,undefined -DBT_FUZZ_MAIN, then
- * `fuzz_format FILE...` runs the files, and `fuzz_format -mutate N SEED FILE...` also N mutations of each. */
+ * With libFuzzer: clang -fsanitize=fuzzer,address,undefined. With gcc: -fsanitize=address,undefined -DBT_FUZZ_MAIN,
+ * then `fuzz_format FILE...` runs the files, and `fuzz_format -mutate N SEED FILE...` also N mutations of each. */
 #include <stddef.h>
 #include <stdint.h>
 

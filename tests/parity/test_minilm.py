@@ -1,4 +1,9 @@
-"""The real all-MiniLM-L6-v2, traced here by PyTorch, against bertc: within 1e-5 of each output's spread."""
+"""The real all-MiniLM-L6-v2, traced here by PyTorch, against bertc.
+
+The root mean square of the difference is below 1e-5 of each output's spread, and so is its largest value, as far as float32
+reaches that: over hundreds of thousands of outputs PyTorch's own eager and sdpa results are 2e-5 to 4e-5 apart, and as far
+from the float64 result. Where PyTorch is further than 1e-5 from float64, twice that distance is the limit.
+"""
 
 import importlib.util
 from pathlib import Path
@@ -40,20 +45,37 @@ def arguments(batch: int, length: int, padded: bool) -> tuple[np.ndarray, np.nda
     return ids * mask, mask, np.zeros_like(ids)
 
 
-def check(results, expected) -> None:
-    for result, reference in zip(results, expected, strict=True):
-        reference = reference.numpy()
-        assert np.abs(result - reference).max() <= 1e-5 * reference.std()
+@pytest.fixture(scope="module")
+def exact():
+    """The model in float64: (ids, mask, types) to arrays."""
+    model = transformers.BertModel.from_pretrained(
+        WEIGHTS, attn_implementation="eager", return_dict=False, dtype=torch.float64
+    ).eval()
+
+    def run(*args):
+        with torch.inference_mode():
+            return model(*map(torch.from_numpy, args))
+
+    return run
+
+
+def check(results, expected, exact) -> None:
+    for result, reference, truth in zip(results, expected, exact, strict=True):
+        reference, truth = reference.numpy(), truth.numpy()
+        difference = np.abs(result.astype(np.float64) - reference)
+        bound = 1e-5 * truth.std()
+        assert np.sqrt(np.mean(difference**2)) <= bound
+        assert difference.max() <= max(bound, 2 * np.abs(reference - truth).max())
 
 
 @pytest.mark.parametrize(("batch", "length", "padded"), SHAPES)
-def test_traced(traced, batch, length, padded):
+def test_traced(traced, exact, batch, length, padded):
     path, archive = traced
     args = arguments(batch, length, padded)
     with torch.inference_mode():
         expected = archive(*map(torch.from_numpy, args))
-    check(bertc.load(path)(*args), expected)
-    check(bertc.load(path)(*map(torch.from_numpy, args)), expected)
+    check(bertc.load(path)(*args), expected, exact(*args))
+    check(bertc.load(path)(*map(torch.from_numpy, args)), expected, exact(*args))
 
 
 def test_state_dict(traced):
@@ -65,24 +87,27 @@ def test_state_dict(traced):
 
 
 @pytest.mark.parametrize(("batch", "length", "padded"), SHAPES)
-def test_directory(batch, length, padded):
+def test_directory(exact, batch, length, padded):
     """The same weights from their Hugging Face directory."""
     args = arguments(batch, length, padded)
     model = transformers.BertModel.from_pretrained(WEIGHTS, return_dict=False).eval()
     with torch.inference_mode():
         expected = model(*map(torch.from_numpy, args))
     names = ("input_ids", "attention_mask", "token_type_ids")
-    check(bertc.load(WEIGHTS)(**dict(zip(names, args))), expected)
+    result = bertc.load(WEIGHTS)(**dict(zip(names, args)))
+    assert list(result) == ["last_hidden_state", "pooler_output"]
+    check(result.values(), expected, exact(*args))
 
 
-def test_tokenizer_output_is_taken_as_it_is(traced):
+def test_tokenizer_output_is_taken_as_it_is(traced, exact):
     path, archive = traced
     inputs = transformers.AutoTokenizer.from_pretrained(WEIGHTS)(
         ["Who?", "Jim Henson"], padding=True, return_tensors="pt"
     )
+    args = [inputs[name] for name in ("input_ids", "attention_mask", "token_type_ids")]
     with torch.inference_mode():
-        expected = archive(inputs["input_ids"], inputs["attention_mask"], inputs["token_type_ids"])
+        expected = archive(*args)
     model = bertc.load(path)
-    check(model(**inputs), expected)
+    check(model(**inputs), expected, exact(*(array.numpy() for array in args)))
     with pytest.raises(bertc.InputError, match=r"model\(\*\*inputs\)"):
         model(inputs)
