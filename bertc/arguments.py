@@ -57,6 +57,21 @@ def bind(params: Sequence[Parameter], args: tuple[Any, ...], kwargs: dict[str, A
     return tuple(convert(values[p.name], parse_type(p.type), p.name) if p.name in values else NOT_GIVEN for p in params)
 
 
+def describe(params: Sequence[Parameter], values: tuple[Any, ...]) -> str:
+    """What was passed, for messages: "input_ids: int64[1, 14], attention_mask: int64[2, 14]"."""
+    return ", ".join(f"{p.name}: {_summary(v)}" for p, v in zip(params, values) if v is not NOT_GIVEN)
+
+
+def _summary(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype}{list(value.shape)}"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key!r}: {_summary(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "(" + ", ".join(map(_summary, value)) + ")"
+    return repr(value)
+
+
 # ---- types ----
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bertc import _core, arguments, runtime
-from bertc._core import UnsupportedError
+from bertc._core import InputError, UnsupportedError
 
 
 class Input(NamedTuple):
@@ -47,7 +47,13 @@ class Model:
         self._params = [arguments.Parameter(*param) for param in core.params()]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._core.run(arguments.bind(self._params, args, kwargs))
+        values = arguments.bind(self._params, args, kwargs)
+        try:
+            return self._core.run(values)
+        except InputError as error:
+            if any(param.name in str(error) for param in self._params):
+                raise
+            raise InputError(f"{error}; called with {arguments.describe(self._params, values)}") from None
 
     forward = __call__
 

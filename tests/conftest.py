@@ -1,5 +1,6 @@
 """What several tests share: the small models of tests/data."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,9 @@ import pytest
 import bertc
 
 DATA = Path(__file__).resolve().parent / "data"
+
+if "BERTC_SANITIZER" in os.environ:  # the tests of make asan and make tsan must not run on the ordinary build
+    assert f"build/{os.environ['BERTC_SANITIZER']}" in bertc.__file__
 
 
 @pytest.fixture(scope="session")

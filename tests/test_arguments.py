@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import bertc
-from bertc.arguments import Parameter, Type, as_tensor, bind, convert, parse_type
+from bertc.arguments import Parameter, Type, as_tensor, bind, convert, describe, parse_type
 
 TENSOR = Type("Tensor")
 
@@ -106,6 +106,11 @@ def test_empty_lists_are_ids():
 
 
 PARAMS = [Parameter("ids", "Tensor", True), Parameter("mask", "Optional[Tensor]", False), Parameter("n", "int", True)]
+
+
+def test_describe():
+    values = (np.zeros((1, 2), np.int64), ..., {"k": [np.zeros(3, bool), None]})
+    assert describe(PARAMS, values) == "ids: int64[1, 2], n: {'k': (bool[3], None)}"
 
 
 def test_bind():

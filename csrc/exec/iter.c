@@ -61,6 +61,20 @@ void bt_iter_merge(struct bt_iter *it)
     memset(it->offset, 0, sizeof it->offset);
 }
 
+int64_t bt_iter_take_run(struct bt_iter *it, int64_t *strides)
+{
+    bt_iter_merge(it);
+    int last = it->rank - 1;
+    for (int o = 0; o < it->operands; o++) {
+        strides[o] = last < 0 ? 1 : it->strides[o][last];
+    }
+    if (last < 0) {
+        return 1;
+    }
+    it->rank = last;
+    return it->dims[last];
+}
+
 int64_t bt_iter_count(const struct bt_iter *it)
 {
     return bt_numel(it->rank, it->dims);

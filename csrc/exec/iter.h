@@ -24,6 +24,8 @@ void bt_iter_init(struct bt_iter *it, int rank, const int64_t *dims);
 int bt_iter_add(struct bt_iter *it, const int64_t *strides);
 /* Drops dims of size 1 and merges neighbours that every operand walks evenly. Order of visits and offsets stay. */
 void bt_iter_merge(struct bt_iter *it);
+/* Merges, then takes the last dim out of the space: returns its size and writes its stride for each operand. */
+int64_t bt_iter_take_run(struct bt_iter *it, int64_t *strides);
 int64_t bt_iter_count(const struct bt_iter *it);
 /* Goes to the position-th index in row-major order; position < count. */
 void bt_iter_seek(struct bt_iter *it, int64_t position);

@@ -9,7 +9,7 @@
 
 enum {
     ROW_UNIT = 32,       /* multiples of a microkernel's tile, so that a split moves no tile boundary */
-    COL_UNIT = 64,
+    COL_UNIT = 64,       /* and of a packed panel */
 };
 
 int64_t bt_matrix_ld(int64_t rows, int64_t cols, int64_t row_stride, int64_t col_stride)
@@ -75,6 +75,11 @@ void bt_product_one(const struct bt_product *p)
     if (p->m == 0 || p->n == 0) {
         return;
     }
+    if (p->panel) {
+        p->panel->run(&(struct bt_panel_args){.M = p->m, .N = p->n, .K = p->k, .A = p->a, .lda = p->lda, .B = p->b,
+                                              .bias = p->bias, .C = p->c, .ldc = p->ldc});
+        return;
+    }
     if (p->bias) {
         for (int64_t i = 0; i < p->m; i++) {
             memcpy(p->c + i * p->ldc, p->bias, (size_t)p->n * sizeof *p->bias);
@@ -97,7 +102,7 @@ static void product_cols(void *context, int64_t begin, int64_t end)
 {
     struct bt_product p = *(const struct bt_product *)context;
     int64_t first = begin * COL_UNIT, last = end * COL_UNIT;
-    p.b += first * (p.trans_b ? p.ldb : 1);
+    p.b += first * (p.panel ? p.k : p.trans_b ? p.ldb : 1);
     p.c += first;
     p.bias = p.bias ? p.bias + first : NULL;
     p.n = (last < p.n ? last : p.n) - first;

@@ -11,8 +11,8 @@
 /* Items from one row to the next when a rows x cols matrix with these strides is row-major, else 0. */
 int64_t bt_matrix_ld(int64_t rows, int64_t cols, int64_t row_stride, int64_t col_stride);
 
-/* The part of a B operand (k x n) that every matrix of a batch shares: its row stride, and whether it is stored as n x k.
- * False when it is neither. */
+/* How a B operand (k x n) with these strides is stored: its leading dimension, and whether that is of n x k rows. False
+ * when it is neither way row-major. */
 bool bt_matrix_b_layout(int64_t k, int64_t n, int64_t k_stride, int64_t n_stride, bool *trans, int64_t *ld);
 
 /* An operand where it lies, or copied to scratch in row-major order. */
@@ -35,6 +35,7 @@ struct bt_product {
     float *c;
     int64_t lda, ldb, ldc;
     bool trans_b;
+    const struct bt_panel_gemm *panel; /* b is packed for it; NULL: b lies as ldb and trans_b say */
 };
 
 /* One product, split over threads in blocks of rows or columns, never of k. */

@@ -16,7 +16,7 @@ struct move {
     char *to;
     const char *from;
     int64_t run;
-    int64_t to_stride, from_stride;
+    int64_t strides[2];
 };
 
 #define MOVE_RUN(size)                                                                                      \
@@ -51,28 +51,22 @@ static void move_range(void *context, int64_t begin, int64_t end)
     struct bt_iter it = m->outer;
     bt_iter_seek(&it, begin);
     for (int64_t i = begin; i < end; i++) {
-        bt_move_run(m->size, m->run, m->to + it.offset[TO] * (int64_t)m->size, m->to_stride,
-                    m->from + it.offset[FROM] * (int64_t)m->size, m->from_stride);
+        bt_move_run(m->size, m->run, m->to + it.offset[TO] * (int64_t)m->size, m->strides[TO],
+                    m->from + it.offset[FROM] * (int64_t)m->size, m->strides[FROM]);
         bt_iter_next(&it);
     }
 }
 
 void bt_move_items(int threads, size_t size, int rank, const int64_t *dims, struct bt_side to, struct bt_side from)
 {
-    struct move m = {.size = size, .to = to.data, .from = from.data, .run = 1, .to_stride = 1, .from_stride = 1};
+    struct move m = {.size = size, .to = to.data, .from = from.data};
     bt_iter_init(&m.outer, rank, dims);
     bt_iter_add(&m.outer, to.strides);
     bt_iter_add(&m.outer, from.strides);
     if (bt_iter_count(&m.outer) == 0) {
         return;
     }
-    bt_iter_merge(&m.outer);
-    if (m.outer.rank > 0) {
-        int last = --m.outer.rank;
-        m.run = m.outer.dims[last];
-        m.to_stride = m.outer.strides[TO][last];
-        m.from_stride = m.outer.strides[FROM][last];
-    }
+    m.run = bt_iter_take_run(&m.outer, m.strides);
     bt_parallel_for(threads, bt_iter_count(&m.outer), ITEMS_PER_TASK / m.run + 1, move_range, &m);
 }
 

@@ -176,6 +176,22 @@ static bool cast_is_alias(const struct bt_graph *graph, const struct bt_node *no
                                          bt_dtype_storage(graph->values[node->outs[0]].dtype);
 }
 
+/* A linear layer's constant weight is packed for the microkernel, once for all plans of the model. */
+static enum bertc_status add_panels(struct bt_builder *b, struct bt_step *step, struct bertc_error *err)
+{
+    const struct bt_panel_gemm *panel = b->kernels->panel;
+    const struct bt_ref *weight = &step->args[1].ref;
+    if (step->op != BT_OP_LINEAR || !panel || weight->space != BT_SPACE_CONSTANT || weight->dtype != BT_F32 ||
+        weight->rank != 2) {
+        return BERTC_OK;
+    }
+    struct bt_tensor tensor = {.dtype = BT_F32, .rank = 2};
+    tensor.data = (const char *)weight->data + weight->offset;
+    memcpy(tensor.dims, weight->dims, sizeof tensor.dims);
+    memcpy(tensor.strides, weight->strides, sizeof tensor.strides);
+    return bt_weights_pack(b->weights, &tensor, panel->nr, &step->panels, err);
+}
+
 static enum bertc_status add_scratch(struct bt_builder *b, struct bt_step *step, struct bertc_error *err)
 {
     step->scratch_size = bt_step_scratch(step, b->kernels);
@@ -233,6 +249,9 @@ static enum bertc_status plan_node(struct bt_builder *b, const struct bt_node *n
     }
     if (status == BERTC_OK && step.fn == bt_step_pointwise) {
         status = common_dtype(b->graph, node, &step.common, err);
+    }
+    if (status == BERTC_OK) {
+        status = add_panels(b, &step, err);
     }
     if (status == BERTC_OK) {
         status = add_scratch(b, &step, err);

@@ -49,6 +49,7 @@ struct bt_step {
     struct bt_ref outs[BT_MAX_OUTS]; /* own storage is contiguous; overlaps an operand only as place.c says */
     struct bt_ref scratch;           /* rank 1, u8: step-private workspace of scratch_size bytes per run (0 = none) */
     int64_t scratch_size;
+    const float *panels;        /* LINEAR: the weight packed for kernels->panel, or NULL */
     const struct bt_node *node; /* NULL for the plan's own copies */
     const char *input;          /* name of the input argument an index operand comes from, or NULL */
 };

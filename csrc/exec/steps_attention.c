@@ -1,6 +1,4 @@
-/* steps_attention.c: scaled dot-product attention, by blocks of queries
- * The scores of a block live in scratch. The work is cut into a fixed number of slices, each with its own scratch, so that
- * neither its size nor the result depends on how many threads there are. */
+/* steps_attention.c: scaled dot-product attention, by blocks of queries whose scores live in scratch */
 #include <math.h>
 #include <string.h>
 
@@ -13,7 +11,6 @@
 
 enum { Q, K, V, MASK };
 enum {
-    MAX_SLICES = 16,
     BLOCK_SCORES = 1 << 16, /* of one block: they stay in the second-level cache */
     MIN_ROWS = 32,
     MAX_ROWS = 128,
@@ -116,7 +113,7 @@ static void attention_plan(const struct bt_step *step, struct bt_cuts *cuts, str
     p->rows = at_most(p->rows, p->queries > 0 ? p->queries : 1);
     p->blocks = (p->queries + p->rows - 1) / p->rows;
     p->units = bt_iter_count(&p->heads) * p->blocks;
-    p->slices = at_most(p->units, MAX_SLICES);
+    p->slices = bt_slice_count(p->units);
     p->pitch = (p->keys / 16 + 1) * 16;
     p->scores = bt_cut(cuts, p->slices * p->rows * p->pitch, sizeof *p->scores);
     p->bias = bt_cut(cuts, p->mask ? p->slices * p->pitch : 0, sizeof *p->bias);
@@ -245,8 +242,9 @@ static void attend_slices(void *context, int64_t begin, int64_t end)
     bool is_f32 = p->packed[Q].ref->dtype == BT_F32;
     struct bt_iter head = p->heads;
     for (int64_t slice = begin; slice < end; slice++) {
-        int64_t last = (slice + 1) * p->units / p->slices;
-        for (int64_t unit = slice * p->units / p->slices; unit < last; unit++) {
+        int64_t unit = bt_slice_begin(slice, p->slices, p->units);
+        int64_t last = bt_slice_begin(slice + 1, p->slices, p->units);
+        for (; unit < last; unit++) {
             int64_t number = unit / p->blocks, first = unit % p->blocks * p->rows;
             int64_t count = at_most(p->rows, p->queries - first);
             bt_iter_seek(&head, number);

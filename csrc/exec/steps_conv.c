@@ -8,8 +8,6 @@
 #include "exec/operand.h"
 #include "exec/scratch.h"
 
-enum { MAX_SLICES = 16 }; /* parts of the work that each have their own columns in scratch */
-
 struct conv {
     const struct bt_step *step;
     const struct bt_run *run;
@@ -23,8 +21,8 @@ struct conv {
     bool direct; /* the input itself is the matrix of columns */
     bool trans;
     int64_t ld;
-    bool slides;   /* one channel a group: taps slide over its padded row */
-    int64_t room;  /* items in scratch of each slice: the columns, channels * taps x out_length, or the padded row */
+    bool slides;  /* one channel a group: taps slide over its padded row */
+    int64_t room; /* items in scratch of each slice: the columns, channels * taps x out_length, or the padded row */
     char *scratch;
 };
 
@@ -44,7 +42,7 @@ static void conv_plan(const struct bt_step *step, struct bt_cuts *cuts, struct c
                        .dilation = step->args[5].ints[0],
                        .groups = groups,
                        .units = input->dims[0] * groups};
-    p->slices = p->units < MAX_SLICES ? p->units : MAX_SLICES;
+    p->slices = bt_slice_count(p->units);
     bt_packed_plan(&p->weight, weight, !bt_is_contiguous(3, weight->dims, weight->strides), 3, cuts);
     p->direct = p->taps == 1 && p->stride == 1 && p->padding == 0 &&
                 bt_matrix_b_layout(p->channels, p->length, input->strides[1], input->strides[2], &p->trans, &p->ld);
@@ -52,8 +50,11 @@ static void conv_plan(const struct bt_step *step, struct bt_cuts *cuts, struct c
         return;
     }
     p->slides = p->channels == 1 && p->stride == 1 && input->dtype == BT_F32;
-    p->room = p->slides ? p->length + 2 * p->padding : p->channels * p->taps * p->out_length;
-    p->scratch = bt_cut(cuts, p->slices * p->room, (int64_t)p->size);
+    p->room = p->length + 2 * p->padding;
+    if (!p->slides && !bt_mul_i64(p->channels * p->taps, p->out_length, &p->room)) {
+        p->room = INT64_MAX;
+    }
+    p->scratch = bt_cut(cuts, p->room, p->slices * (int64_t)p->size);
     bt_matrix_b_layout(p->channels * p->taps, p->out_length, p->out_length, 1, &p->trans, &p->ld);
 }
 
@@ -164,8 +165,9 @@ static void conv_slices(void *context, int64_t begin, int64_t end)
     const int64_t *strides = p->step->args[0].ref.strides;
     int64_t size = (int64_t)p->size, k = p->channels * p->taps;
     for (int64_t slice = begin; slice < end; slice++) {
-        int64_t last = (slice + 1) * p->units / p->slices;
-        for (int64_t unit = slice * p->units / p->slices; unit < last; unit++) {
+        int64_t unit = bt_slice_begin(slice, p->slices, p->units);
+        int64_t last = bt_slice_begin(slice + 1, p->slices, p->units);
+        for (; unit < last; unit++) {
             int64_t item = unit / p->groups, group = unit % p->groups, filter = group * p->filters;
             const char *input = p->input + (item * strides[0] + group * p->channels * strides[1]) * size;
             char *out = p->out + unit * p->filters * p->out_length * size;

@@ -1,4 +1,5 @@
 /* steps_index.c: gather, index and index_put: items chosen by integer tensors */
+#include <assert.h>
 #include <string.h>
 
 #include "base/thread.h"
@@ -102,27 +103,51 @@ struct indexing {
     enum bt_dtype dtype;
     int count;
     struct {
+        const struct bt_ref *ref;
         const void *data;
-        enum bt_dtype dtype;
-        int64_t size, stride; /* of the dim of self that it indexes */
+        int dim; /* of self, that it indexes */
+        int64_t size, stride;
     } indices[BT_MAX_RANK];
     struct bt_iter outer; /* dims before, dims of the index tensors; operands SELF, OTHER, INDICES ... */
     struct bt_iter inner; /* dims after, without the last, which is a run; operands SELF, OTHER */
-    int64_t run, self_stride, other_stride;
+    int64_t run, strides[2];
 };
 
+static enum bertc_status load_indices(struct indexing *p, const struct bt_step *step, const struct bt_run *run,
+                                      const struct bt_ref *self, struct bertc_error *err)
+{
+    const struct bt_step_arg *list = &step->args[1];
+    p->count = 0;
+    for (int d = 0; d < list->count; d++) {
+        const struct bt_ref *ref = &list->refs[d];
+        if (ref->rank < 0) {
+            continue;
+        }
+        enum bertc_status status = bt_operand_indices(step, run, ref, self->dims[d], true, "indexed dimension", err);
+        if (status != BERTC_OK) {
+            return status;
+        }
+        p->indices[p->count].ref = ref;
+        p->indices[p->count].data = bt_ref_data(run, ref);
+        p->indices[p->count].dim = d;
+        p->indices[p->count].size = self->dims[d];
+        p->indices[p->count++].stride = self->strides[d];
+    }
+    return BERTC_OK;
+}
+
 /* The dims of the index tensors broadcast together. */
-static int broadcast_indices(const struct bt_step_arg *list, int64_t *dims)
+static int broadcast_indices(const struct indexing *p, int64_t *dims)
 {
     int rank = 0;
-    for (int i = 0; i < list->count; i++) {
-        rank = list->refs[i].rank > rank ? list->refs[i].rank : rank;
+    for (int i = 0; i < p->count; i++) {
+        rank = p->indices[i].ref->rank > rank ? p->indices[i].ref->rank : rank;
     }
     for (int d = 0; d < rank; d++) {
         dims[d] = 1;
     }
-    for (int i = 0; i < list->count; i++) {
-        const struct bt_ref *ref = &list->refs[i];
+    for (int i = 0; i < p->count; i++) {
+        const struct bt_ref *ref = p->indices[i].ref;
         for (int d = 0; d < ref->rank; d++) {
             if (ref->dims[d] != 1) {
                 dims[rank - ref->rank + d] = ref->dims[d];
@@ -132,88 +157,47 @@ static int broadcast_indices(const struct bt_step_arg *list, int64_t *dims)
     return rank;
 }
 
-static enum bertc_status refuse_shapes(const struct bt_step *step, struct bertc_error *err)
-{
-    return bt_error_set(err, BERTC_INPUT, "the shapes of the tensors given to %s do not fit each other",
-                        bt_ops[step->op].name);
-}
-
-/* self is the tensor that is indexed: the operand of index, the result of index_put. */
+/* self is the tensor that is indexed: the operand of index, the result of index_put. Inference has seen that the shapes
+ * fit each other. */
 static enum bertc_status indexing_init(struct indexing *p, const struct bt_step *step, const struct bt_run *run,
                                        const struct bt_ref *self, const struct bt_ref *other, struct bertc_error *err)
 {
-    const struct bt_step_arg *list = &step->args[1];
-    bool indexed[BT_MAX_RANK] = {false};
-    int first = -1, last = -1;
-    p->count = 0;
-    for (int d = 0; d < list->count && d < self->rank; d++) {
-        const struct bt_ref *ref = &list->refs[d];
-        if (ref->rank < 0) {
-            continue;
-        }
-        enum bertc_status status = bt_operand_indices(step, run, ref, self->dims[d], true, "indexed dimension", err);
-        if (status != BERTC_OK) {
-            return status;
-        }
-        indexed[d] = true;
-        first = first < 0 ? d : first;
-        last = d;
-        p->indices[p->count].data = bt_ref_data(run, ref);
-        p->indices[p->count].dtype = ref->dtype;
-        p->indices[p->count].size = self->dims[d];
-        p->indices[p->count++].stride = self->strides[d];
+    enum bertc_status status = load_indices(p, step, run, self, err);
+    if (status != BERTC_OK) {
+        return status;
     }
-    int64_t chosen[BT_MAX_RANK];
-    int chosen_rank = broadcast_indices(list, chosen);
-    int before = p->count > 0 && last - first + 1 == p->count ? first : 0;
-    int rank = self->rank - p->count + chosen_rank;
-    if (rank > BT_MAX_RANK) {
-        return refuse_shapes(step, err);
-    }
+    int64_t chosen[BT_MAX_RANK], dims[BT_MAX_RANK], self_strides[BT_MAX_RANK] = {0}, strides[BT_MAX_RANK];
+    int chosen_rank = broadcast_indices(p, chosen), rank = self->rank - p->count + chosen_rank;
+    int first = p->count > 0 ? p->indices[0].dim : 0, last = p->count > 0 ? p->indices[p->count - 1].dim : 0;
+    int before = last - first + 1 == p->count ? first : 0, outer = before + chosen_rank;
+    assert(rank <= BT_MAX_RANK);
 
-    /* Dims and strides of the result: self walks what is not indexed, the index tensors what they choose. */
-    int64_t dims[BT_MAX_RANK], self_strides[BT_MAX_RANK] = {0}, other_strides[BT_MAX_RANK];
     for (int d = 0; d < chosen_rank; d++) {
         dims[before + d] = chosen[d];
     }
-    for (int d = 0, at = 0; d < self->rank; d++) {
-        if (indexed[d]) {
+    for (int d = 0, indexed = 0; d < self->rank; d++) {
+        if (indexed < p->count && p->indices[indexed].dim == d) {
+            indexed++;
             continue;
         }
-        int to = at < before ? at : at + chosen_rank;
+        int to = d - indexed < before ? d - indexed : d - indexed + chosen_rank;
         dims[to] = self->dims[d];
         self_strides[to] = self->strides[d];
-        at++;
     }
-    if (!bt_iter_broadcast(other->rank, other->dims, other->strides, rank, dims, other_strides)) {
-        return refuse_shapes(step, err);
-    }
+    bt_iter_broadcast(other->rank, other->dims, other->strides, rank, dims, strides);
 
-    int outer = before + chosen_rank;
     bt_iter_init(&p->outer, outer, dims);
     bt_iter_add(&p->outer, self_strides);
-    bt_iter_add(&p->outer, other_strides);
-    for (int d = 0; d < self->rank; d++) {
-        int64_t strides[BT_MAX_RANK] = {0};
-        if (!indexed[d]) {
-            continue;
-        }
-        const struct bt_ref *ref = &list->refs[d];
-        if (!bt_iter_broadcast(ref->rank, ref->dims, ref->strides, chosen_rank, chosen, strides + before)) {
-            return refuse_shapes(step, err);
-        }
-        bt_iter_add(&p->outer, strides);
-    }
+    bt_iter_add(&p->outer, strides);
     bt_iter_init(&p->inner, rank - outer, dims + outer);
     bt_iter_add(&p->inner, self_strides + outer);
-    bt_iter_add(&p->inner, other_strides + outer);
-    bt_iter_merge(&p->inner);
-    p->run = p->self_stride = p->other_stride = 1;
-    if (p->inner.rank > 0) {
-        int run_dim = --p->inner.rank;
-        p->run = p->inner.dims[run_dim];
-        p->self_stride = p->inner.strides[SELF][run_dim];
-        p->other_stride = p->inner.strides[OTHER][run_dim];
+    bt_iter_add(&p->inner, strides + outer);
+    p->run = bt_iter_take_run(&p->inner, p->strides);
+    memset(strides, 0, sizeof strides);
+    for (int i = 0; i < p->count; i++) {
+        const struct bt_ref *ref = p->indices[i].ref;
+        bt_iter_broadcast(ref->rank, ref->dims, ref->strides, chosen_rank, chosen, strides + before);
+        bt_iter_add(&p->outer, strides);
     }
     p->self = bt_ref_data(run, self);
     p->other = bt_ref_data(run, other);
@@ -221,13 +205,13 @@ static enum bertc_status indexing_init(struct indexing *p, const struct bt_step 
     return BERTC_OK;
 }
 
-#define ADD_RUN(type, wide)                                                        \
+#define ADD_RUN(type, wide)                                                          \
     static void add_run_##type(const struct indexing *p, type *to, const type *from) \
-    {                                                                              \
-        for (int64_t i = 0; i < p->run; i++) {                                     \
-            type *item = to + i * p->self_stride;                                  \
-            *item = (type)((wide)*item + (wide)from[i * p->other_stride]);         \
-        }                                                                          \
+    {                                                                                \
+        for (int64_t i = 0; i < p->run; i++) {                                       \
+            type *item = to + i * p->strides[SELF];                                  \
+            *item = (type)((wide)*item + (wide)from[i * p->strides[OTHER]]);         \
+        }                                                                            \
     }
 ADD_RUN(float, float)
 ADD_RUN(double, double)
@@ -239,9 +223,9 @@ static void index_run(const struct indexing *p, void *self, void *other)
 {
     size_t size = bt_dtype_size(p->dtype);
     if (p->mode == READ) {
-        bt_move_run(size, p->run, other, p->other_stride, self, p->self_stride);
+        bt_move_run(size, p->run, other, p->strides[OTHER], self, p->strides[SELF]);
     } else if (p->mode == WRITE) {
-        bt_move_run(size, p->run, self, p->self_stride, other, p->other_stride);
+        bt_move_run(size, p->run, self, p->strides[SELF], other, p->strides[OTHER]);
     } else if (p->dtype == BT_F32) {
         add_run_float(p, self, other);
     } else if (p->dtype == BT_F64) {
@@ -262,7 +246,7 @@ static void index_range(void *context, int64_t begin, int64_t end)
     for (int64_t i = begin; i < end; i++, bt_iter_next(&it)) {
         int64_t self = it.offset[SELF];
         for (int k = 0; k < p->count; k++) {
-            int64_t index = bt_operand_index(p->indices[k].dtype, p->indices[k].data, it.offset[INDICES + k]);
+            int64_t index = bt_operand_index(p->indices[k].ref->dtype, p->indices[k].data, it.offset[INDICES + k]);
             self += (index < 0 ? index + p->indices[k].size : index) * p->indices[k].stride;
         }
         struct bt_iter inner = p->inner;

@@ -89,7 +89,7 @@ static void multiply_plan(const struct bt_step *step, struct bt_cuts *cuts, stru
     p->lda = bt_matrix_ld(p->m, p->k, p->a.strides[a->rank - 2], p->a.strides[a->rank - 1]);
     int64_t b_row = b->strides[b->rank - 2], b_col = b->strides[b->rank - 1];
     bool fits = bt_matrix_b_layout(p->k, p->n, b_row, b_col, &p->trans_b, &p->ldb);
-    bt_packed_plan(&p->b, b, !fits, 2, cuts);
+    bt_packed_plan(&p->b, b, !fits && !step->panels, 2, cuts);
     if (!fits) {
         bt_matrix_b_layout(p->k, p->n, p->n, 1, &p->trans_b, &p->ldb);
     }
@@ -135,7 +135,8 @@ static void multiply_range(void *context, int64_t begin, int64_t end)
     }
 }
 
-static void multiply_f32(const struct multiply *p, const struct bt_run *run, const void *bias, float *out)
+static void multiply_f32(const struct multiply *p, const struct bt_step *step, const struct bt_run *run, const void *bias,
+                         float *out)
 {
     struct batch batch = {p,
                           {.m = p->m,
@@ -149,6 +150,10 @@ static void multiply_f32(const struct multiply *p, const struct bt_run *run, con
                            .bias = bias,
                            .c = out,
                            .ldc = p->n}};
+    if (step->panels) {
+        batch.first.panel = run->kernels->panel;
+        batch.first.b = step->panels;
+    }
     int64_t count = bt_iter_count(&p->batch);
     if (count == 1) {
         bt_product_run(run->threads, &batch.first);
@@ -193,7 +198,7 @@ static enum bertc_status multiply(const struct bt_step *step, const struct bt_ru
     const void *bias = p.has_bias ? bt_packed_load(&p.bias, run) : NULL;
     void *out = bt_ref_data(run, &step->outs[0]);
     if (step->outs[0].dtype == BT_F32) {
-        multiply_f32(&p, run, bias, out);
+        multiply_f32(&p, step, run, bias, out);
     } else {
         multiply_f64(&p, run, bias, out);
     }

@@ -164,7 +164,7 @@ enum bertc_status bt_step_triangle(const struct bt_step *step, const struct bt_r
     return BERTC_OK;
 }
 
-/* slice_scatter and select_scatter: the part to be replaced is the view that slice or select would make of the result. */
+/* slice_scatter, select_scatter: the part to be replaced is the view that slice or select would make of the result. */
 enum bertc_status bt_step_scatter(const struct bt_step *step, const struct bt_run *run, struct bertc_error *err)
 {
     const struct bt_ref *self = &step->args[0].ref, *src = &step->args[1].ref, *out = &step->outs[0];

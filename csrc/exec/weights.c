@@ -5,9 +5,11 @@
 #include <string.h>
 
 #include "exec/lanes.h"
+#include "kernel/panel.h"
 
 struct copy {
-    struct bt_tensor from; /* the key */
+    struct bt_tensor from; /* the key, with panel */
+    int64_t panel;         /* columns of a panel when it is packed, else 0 */
     void *data;            /* NULL: an empty slot */
     int64_t strides[BT_MAX_RANK];
 };
@@ -59,15 +61,15 @@ static bool same_tensor(const struct bt_tensor *a, const struct bt_tensor *b)
 }
 
 /* The slot that holds the tensor's copy, or the empty one where it belongs. */
-static struct copy *find(struct copy *slots, size_t cap, const struct bt_tensor *tensor)
+static struct copy *find(struct copy *slots, size_t cap, const struct bt_tensor *tensor, int64_t panel)
 {
-    uint64_t hash = (uintptr_t)tensor->data + (uint64_t)tensor->dtype;
+    uint64_t hash = (uintptr_t)tensor->data + (uint64_t)tensor->dtype + (uint64_t)panel;
     for (int d = 0; d < tensor->rank; d++) {
         hash = (hash ^ (uint64_t)tensor->dims[d] ^ (uint64_t)tensor->strides[d] << 32) * 0x9e3779b97f4a7c15u;
     }
     hash ^= hash >> 29;
     size_t i = (size_t)hash & (cap - 1);
-    while (slots[i].data && !same_tensor(&slots[i].from, tensor)) {
+    while (slots[i].data && !(slots[i].panel == panel && same_tensor(&slots[i].from, tensor))) {
         i = (i + 1) & (cap - 1);
     }
     return &slots[i];
@@ -85,7 +87,7 @@ static bool make_room(struct bt_weights *weights)
     }
     for (size_t i = 0; i < weights->cap; i++) {
         if (weights->slots[i].data) {
-            *find(slots, cap, &weights->slots[i].from) = weights->slots[i];
+            *find(slots, cap, &weights->slots[i].from, weights->slots[i].panel) = weights->slots[i];
         }
     }
     bt_free(weights->slots);
@@ -130,6 +132,36 @@ static bool convert(struct copy *copy, const struct bt_tensor *tensor, size_t *b
     return true;
 }
 
+static bool pack(struct copy *copy, const struct bt_tensor *tensor, int64_t nr, size_t *bytes)
+{
+    const int64_t N = tensor->dims[0], K = tensor->dims[1];
+    const int64_t count = bt_panel_size(nr, K, N);
+    copy->data = bt_alloc((size_t)count, sizeof(float));
+    if (!copy->data) {
+        return false;
+    }
+    copy->from = *tensor;
+    copy->panel = nr;
+    *bytes = (size_t)count * sizeof(float);
+    bt_panel_pack(nr, K, N, tensor->data, tensor->strides[1], tensor->strides[0], copy->data);
+    return true;
+}
+
+/* The copy of a tensor, converted (nr 0) or packed, made at its first use; without data when memory is out. */
+static struct copy copy_of(struct bt_weights *weights, const struct bt_tensor *tensor, int64_t nr)
+{
+    pthread_mutex_lock(&weights->lock);
+    struct copy *copy = make_room(weights) ? find(weights->slots, weights->cap, tensor, nr) : NULL;
+    size_t bytes;
+    if (copy && !copy->data && (nr ? pack(copy, tensor, nr, &bytes) : convert(copy, tensor, &bytes))) {
+        weights->count++;
+        weights->bytes += bytes;
+    }
+    const struct copy found = copy ? *copy : (struct copy){0}; /* slots may move once the lock is gone */
+    pthread_mutex_unlock(&weights->lock);
+    return found;
+}
+
 enum bertc_status bt_weights_prepare(struct bt_weights *weights, const struct bt_tensor *tensor, struct bt_tensor *out,
                                      struct bertc_error *err)
 {
@@ -138,24 +170,20 @@ enum bertc_status bt_weights_prepare(struct bt_weights *weights, const struct bt
         (uintptr_t)tensor->data % bt_dtype_size(tensor->dtype) == 0) {
         return BERTC_OK;
     }
+    const struct copy copy = copy_of(weights, tensor, 0);
+    if (!copy.data) {
+        return bt_error_memory(err);
+    }
+    out->dtype = bt_dtype_storage(tensor->dtype);
+    out->data = copy.data;
+    memcpy(out->strides, copy.strides, sizeof out->strides);
+    return BERTC_OK;
+}
 
-    pthread_mutex_lock(&weights->lock);
-    enum bertc_status status = BERTC_OK;
-    struct copy *copy = make_room(weights) ? find(weights->slots, weights->cap, tensor) : NULL;
-    if (copy && !copy->data) {
-        size_t bytes;
-        if (convert(copy, tensor, &bytes)) {
-            weights->count++;
-            weights->bytes += bytes;
-        }
-    }
-    if (copy && copy->data) {
-        out->dtype = bt_dtype_storage(tensor->dtype);
-        out->data = copy->data;
-        memcpy(out->strides, copy->strides, sizeof out->strides);
-    } else {
-        status = bt_error_memory(err);
-    }
-    pthread_mutex_unlock(&weights->lock);
-    return status;
+enum bertc_status bt_weights_pack(struct bt_weights *weights, const struct bt_tensor *tensor, int64_t nr,
+                                  const float **out, struct bertc_error *err)
+{
+    const struct copy copy = copy_of(weights, tensor, nr);
+    *out = copy.data;
+    return copy.data ? BERTC_OK : bt_error_memory(err);
 }

@@ -14,6 +14,9 @@ void bt_weights_free(struct bt_weights *weights);
  * (data, dtype, dims, strides). */
 enum bertc_status bt_weights_prepare(struct bt_weights *weights, const struct bt_tensor *tensor, struct bt_tensor *out,
                                      struct bertc_error *err);
+/* A float32 matrix (N, K), as linear has it, packed in panels of nr columns for kernel/panel.h; once per tensor. */
+enum bertc_status bt_weights_pack(struct bt_weights *weights, const struct bt_tensor *tensor, int64_t nr,
+                                  const float **out, struct bertc_error *err);
 size_t bt_weights_bytes(const struct bt_weights *weights); /* held in copies */
 
 #endif

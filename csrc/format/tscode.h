@@ -1,5 +1,5 @@
 /* tscode.h: the text of serialised TorchScript code -> statements
- * The grammar is the Python subset that torch/csrc/jit/serialization/python_print.cpp writes. Parsing executes nothing. */
+ * The grammar is the Python subset that torch/csrc/jit/serialization/python_print.cpp writes. Nothing is executed. */
 #ifndef BT_FORMAT_TSCODE_H
 #define BT_FORMAT_TSCODE_H
 
@@ -47,8 +47,8 @@ struct bt_ts_expr {
     size_t count;
 };
 
-/* Tensor, int, List[int], Optional[Tensor], Dict[str, Tensor], Tuple[...], __torch__.a.B, NoneType, ...; Tuple[()] has no
- * args */
+/* Tensor, int, List[int], Optional[Tensor], Dict[str, Tensor], Tuple[...], __torch__.a.B, NoneType, ...; Tuple[()] has
+ * no args */
 struct bt_ts_type {
     const char *name; /* dotted */
     struct bt_ts_type **args;

@@ -1,6 +1,9 @@
 /* kernels.c: choose the best version of every kernel */
 #include "kernel/kernels.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "base/cpu.h"
 #include "kernel/versions.h"
 
@@ -15,8 +18,27 @@ static bool runs_on(enum bt_isa version, enum bt_isa isa)
     return version == BT_ISA_REF || version == isa || (version == BT_ISA_AVX2 && isa == BT_ISA_AVX512);
 }
 
+/* BERTC_GEMM=openblas or ref takes bertc's own microkernels away. */
+static const struct bt_panel_gemm *panel_gemm(enum bt_isa isa)
+{
+    const char *choice = getenv("BERTC_GEMM");
+    if (choice && (strcmp(choice, "openblas") == 0 || strcmp(choice, "ref") == 0)) {
+        return NULL;
+    }
+    switch (isa) {
+#if defined(__x86_64__)
+    case BT_ISA_AVX512: return &bt_panel_gemm_avx512;
+    case BT_ISA_AVX2: return &bt_panel_gemm_avx2;
+#elif defined(__aarch64__)
+    case BT_ISA_NEON: return &bt_panel_gemm_neon;
+#endif
+    default: return NULL;
+    }
+}
+
 void bt_kernels_init(struct bt_kernels *kernels, enum bt_isa isa)
 {
+    kernels->panel = panel_gemm(isa);
 #define BT_KERNEL_OP(name, type)
 #define BT_KERNEL(name, type, version, tolerance)          \
     if (runs_on(BT_ISA_##version, isa)) {                  \

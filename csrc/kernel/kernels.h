@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernel/panel.h"
+
 /* Function types of kernels.inc. Rows are contiguous; y may be x; n may be 0; no alignment is assumed. */
 typedef void bt_map_f32_fn(const float *x, float *y, size_t n);                          /* y = f(x) */
 typedef void bt_zip_f32_fn(const float *a, const float *b, float *y, size_t n);          /* y = f(a, b) */
@@ -35,7 +37,8 @@ struct bt_kernels {
 #include "kernel/kernels.inc"
 #undef BT_KERNEL
 #undef BT_KERNEL_OP
-    enum bt_isa isa[BT_KERNEL_COUNT]; /* which version each entry is */
+    enum bt_isa isa[BT_KERNEL_COUNT];  /* which version each entry is */
+    const struct bt_panel_gemm *panel; /* for packed weights; NULL: bt_gemm_f32 does all products */
 };
 
 enum bt_isa bt_cpu_isa(void); /* the best this CPU runs, lowered by BERTC_CPU (base/cpu.h) */

@@ -11,10 +11,10 @@ struct bt_aten_args {
     size_t count;
 };
 
-/* Calls `name`: "aten::add", "prim::NumToTensor", "quantized::linear_dynamic", optionally with an overload's name, which
- * is ignored: the first overload whose schema takes the arguments is called. Several results come as a TUPLE; none as
- * NONE. An unknown operator, or one whose overloads all refuse the arguments, is BERTC_UNSUPPORTED and names the operator
- * and the argument types; data-dependent results (item of a computed tensor, nonzero, boolean-mask indexing) are
+/* Calls `name`: "aten::add", "prim::NumToTensor", "quantized::linear_dynamic"; an overload's name behind it is ignored:
+ * the first overload whose schema takes the arguments is called. Several results come as a TUPLE; none as NONE. An
+ * unknown operator, or one whose overloads all refuse the arguments, is BERTC_UNSUPPORTED and names the operator and
+ * the argument types; data-dependent results (item of a computed tensor, nonzero, boolean-mask indexing) are
  * BERTC_UNSUPPORTED and say so. */
 enum bertc_status bt_aten_call(struct bt_lower *l, const char *name, const struct bt_aten_args *args,
                                struct bt_dyn *out, struct bertc_error *err);

@@ -38,10 +38,10 @@ void bt_aten_filled(struct bt_call *c)
         filled(c, bt_lower_exprs(c, c->args[0]), bt_lower_integer(c, c->detail), bt_lower_dtype(c, c->args[1], BT_F32));
 }
 
-/* size, fill_value, dtype; until torch 1.5 the dtype did not follow the value */
+/* size, fill_value, dtype */
 void bt_aten_full(struct bt_call *c)
 {
-    enum bt_dtype dtype = c->l->legacy ? BT_F32 : bt_lower_type(c, c->args[1]);
+    enum bt_dtype dtype = c->l->float_full ? BT_F32 : bt_lower_type(c, c->args[1]);
     c->out = filled(c, bt_lower_exprs(c, c->args[0]), c->args[1], bt_lower_dtype(c, c->args[2], dtype));
 }
 

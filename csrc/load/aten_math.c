@@ -58,6 +58,13 @@ static struct bt_dyn truncated(struct bt_call *c, struct bt_dyn a, struct bt_dyn
     return bt_lower_binary(c, BT_OP_MUL, sign, quotient);
 }
 
+/* Of two integers at least one is a tensor. */
+static bool any_integer_tensor(struct bt_call *c, struct bt_dyn a, struct bt_dyn b)
+{
+    return (a.kind == BT_DYN_TENSOR || b.kind == BT_DYN_TENSOR) && !bt_dtype_is_float(bt_lower_type(c, a)) &&
+           !bt_dtype_is_float(bt_lower_type(c, b));
+}
+
 /* self, other, rounding_mode */
 void bt_aten_div(struct bt_call *c)
 {
@@ -68,6 +75,8 @@ void bt_aten_div(struct bt_call *c)
         c->out = truncated(c, c->args[0], c->args[1]);
     } else if (*mode) {
         bt_lower_fail(c, BERTC_UNSUPPORTED, "rounding_mode \"%s\" is not one of floor, trunc", mode);
+    } else if (c->l->integer_div && any_integer_tensor(c, c->args[0], c->args[1])) {
+        c->out = truncated(c, c->args[0], c->args[1]);
     } else {
         c->out = bt_lower_binary(c, BT_OP_DIV, c->args[0], c->args[1]);
     }

@@ -56,18 +56,20 @@ void bt_aten_list_extend(struct bt_call *c)
     }
 }
 
-/* A position as slices take it: from the end when negative, clamped to the list. */
-static size_t clamped(struct bt_call *c, int i, int64_t fallback)
+/* A bound of a slice: counted from the end when negative, then clamped. */
+static int64_t slice_bound(struct bt_call *c, int i, int64_t low, int64_t high, int64_t fallback)
 {
-    int64_t count = (int64_t)bt_lower_count(c->args[0]);
-    int64_t at = bt_lower_given(c, i) ? bt_lower_int(c, c->args[i]) : fallback;
-    at = at < 0 ? at + count : at;
-    return (size_t)(at < 0 ? 0 : at > count ? count : at);
+    if (!bt_lower_given(c, i)) {
+        return fallback;
+    }
+    int64_t at = bt_lower_int(c, c->args[i]);
+    at = at < 0 ? at + (int64_t)bt_lower_count(c->args[0]) : at;
+    return at < low ? low : at > high ? high : at;
 }
 
 void bt_aten_list_insert(struct bt_call *c)
 {
-    size_t at = clamped(c, 1, 0);
+    size_t at = (size_t)slice_bound(c, 1, 0, (int64_t)bt_lower_count(c->args[0]), 0);
     bt_lower_append(c, &c->args[0], c->args[2]);
     if (c->status != BERTC_OK) {
         return;
@@ -137,17 +139,19 @@ void bt_aten_list_repeat(struct bt_call *c)
 /* list, start, end, step */
 void bt_aten_list_slice(struct bt_call *c)
 {
-    size_t start = clamped(c, 1, 0), end = clamped(c, 2, INT64_MAX);
-    int64_t step = bt_lower_int(c, c->args[3]);
-    if (step < 1) {
-        bt_lower_fail(c, BERTC_UNSUPPORTED, "a list is sliced with step %lld", (long long)step);
+    int64_t count = (int64_t)bt_lower_count(c->args[0]), step = bt_lower_int(c, c->args[3]);
+    if (step == 0) {
+        bt_lower_fail(c, BERTC_INPUT, "a list is sliced with step 0");
     }
+    /* a longer step than the list takes one item too */
+    step = step > count ? count + 1 : step < -count ? -count - 1 : step;
+    bool back = step < 0;
+    int64_t low = back ? -1 : 0, high = back ? count - 1 : count;
+    int64_t start = slice_bound(c, 1, low, high, back ? high : low);
+    int64_t end = slice_bound(c, 2, low, high, back ? low : high);
     c->out = bt_lower_seq(c, BT_DYN_LIST, NULL, 0);
-    for (size_t i = start; i < end && c->status == BERTC_OK; i += (size_t)step) {
+    for (int64_t i = start; (back ? i > end : i < end) && c->status == BERTC_OK; i += step) {
         bt_lower_append(c, &c->out, c->args[0].seq->items[i]);
-        if ((size_t)step >= end - i) {
-            break;
-        }
     }
 }
 

@@ -98,6 +98,7 @@ void bt_aten_flatten(struct bt_call *c)
     int start = bt_lower_dim(c, c->args[1], rank), end = bt_lower_dim(c, c->args[2], rank);
     if (start > end) {
         bt_lower_fail(c, BERTC_INPUT, "start_dim %d comes after end_dim %d", start, end);
+        return;
     }
     for (int i = 0; i < start; i++) {
         flat[count++] = shape[i];

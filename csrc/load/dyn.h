@@ -58,7 +58,8 @@ struct bt_var {
 struct bt_lower {
     struct bt_graph *graph;
     struct bt_arena *arena; /* for dyn values; freed after the build */
-    bool legacy;            /* torch <= 1.2: defaults and quirks of that time */
+    bool integer_div;       /* archives before format 4: div of integer tensors rounds towards zero */
+    bool float_full;        /* archives before format 5: full() is float32 whatever its value */
 };
 
 /* dyn.c: makers; the ones returning bool fail only for lack of memory */

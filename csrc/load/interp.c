@@ -398,7 +398,9 @@ enum bertc_status bt_interp_build(const struct bt_script *script, const struct b
                                   struct bt_graph *graph, struct bertc_error *err)
 {
     struct bt_arena arena = {0};
-    struct bt_interp in = {.lower = {.graph = graph, .arena = &arena, .legacy = script->legacy}, .script = script};
+    struct bt_interp in = {.lower = {.graph = graph, .arena = &arena}, .script = script};
+    in.lower.integer_div = script->version < 4;
+    in.lower.float_full = script->version < 5;
     enum bertc_status status = run_forward(&in, file, forward, inputs, count, err);
     bt_arena_free(&arena);
     return status;

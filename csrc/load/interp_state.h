@@ -47,8 +47,8 @@ enum bertc_status bt_interp_attribute(struct bt_interp *in, const struct bt_pick
                                       struct bt_dyn *out, struct bertc_error *err);
 
 /* interp_type.c */
-/* Makes a value of the caller's the one that the declared type asks for: lists and tuples as such, ints as floats, field
- * names on named tuples. A value of another type is BERTC_INPUT. */
+/* Makes a value of the caller's the one that the declared type asks for: lists and tuples as such, ints as floats,
+ * field names on named tuples. A value of another type is BERTC_INPUT. */
 enum bertc_status bt_interp_coerce(struct bt_interp *in, const struct bt_ts_type *type, struct bt_dyn *value,
                                    struct bertc_error *err);
 /* isinstance(value, type) */

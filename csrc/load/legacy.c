@@ -291,6 +291,5 @@ enum bertc_status bt_legacy_read(struct bt_archive *archive, struct bt_script *s
         return status;
     }
     script->root = root;
-    script->legacy = true;
     return BERTC_OK;
 }

@@ -58,7 +58,8 @@ static bool is_call(const struct bt_ts_expr *e, const char *name, size_t count)
            !strcmp(callee->args[0]->text, "torch");
 }
 
-/* The expression behind a name that is assigned once and read once, else e itself; *statement is where it is evaluated. */
+/* The expression behind a name that is assigned once and read once, else e itself; *statement is where it is evaluated.
+ * */
 static struct bt_ts_expr *resolve(const struct rewrite *r, struct bt_ts_expr *e, size_t *statement)
 {
     if (e->kind != BT_TS_NAME || e->integer < 0) {

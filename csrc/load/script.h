@@ -34,7 +34,7 @@ struct bt_script {
     struct bt_map places; /* address of a value -> index of attributes */
     const struct bt_pickle *root;
     const struct bt_pickle *constants; /* the tuple of CONSTANTS.c0, c1, ...; NULL when there is none */
-    bool legacy;                       /* torch <= 1.2 */
+    int64_t version;                   /* of the archive's format; some operators changed their meaning */
 };
 
 /* Parses a code member and makes its classes and functions known as module.name. */

@@ -16,6 +16,7 @@ struct program {
     struct bt_script script;
     const struct bt_ts_file *code; /* the member that holds forward */
     const struct bt_ts_function *forward;
+    bool legacy; /* of torch <= 1.2, with a model.json */
 };
 
 bool bt_torchscript_probe(struct bt_span bytes)
@@ -171,9 +172,12 @@ static enum bertc_status read_example(struct program *p, struct bertc_error *err
     if (!example) {
         return bt_error_memory(err);
     }
-    if (!bt_archive_has(&p->archive, "traced_inputs.pkl") ||
-        bt_archive_shapes(&p->archive, "traced_inputs", &traced, NULL)) {
+    if (!bt_archive_has(&p->archive, "traced_inputs.pkl")) {
         return BERTC_OK;
+    }
+    enum bertc_status status = bt_archive_shapes(&p->archive, "traced_inputs", &traced, NULL);
+    if (status) {
+        return status == BERTC_MEMORY ? bt_error_memory(err) : BERTC_OK;
     }
     const struct bt_pickle *list = bt_pickle_get(traced, "forward");
     if (!list || (list->kind != BT_PICKLE_LIST && list->kind != BT_PICKLE_TUPLE) || list->size > p->base.param_count) {
@@ -193,7 +197,7 @@ static enum bertc_status read_example(struct program *p, struct bertc_error *err
 /* What the records tell of the writer's version. */
 static const char *producer(const struct program *p)
 {
-    if (p->script.legacy) {
+    if (p->legacy) {
         return "torch 1.0-1.2";
     }
     if (p->archive.has_byte_order) {
@@ -209,8 +213,9 @@ static enum bertc_status read_program(struct program *p, struct bertc_error *err
         (status = read_code(p, err))) {
         return status;
     }
-    bool legacy = bt_archive_has(&p->archive, "model.json");
-    if ((status = legacy ? bt_legacy_read(&p->archive, &p->script, err) : read_data(p, err)) ||
+    p->script.version = p->archive.version;
+    p->legacy = bt_archive_has(&p->archive, "model.json");
+    if ((status = p->legacy ? bt_legacy_read(&p->archive, &p->script, err) : read_data(p, err)) ||
         (status = find_forward(p, err)) || (status = read_params(p, err)) ||
         (status = bt_script_weights(&p->script, &p->base.weights, &p->base.weight_count, err)) ||
         (status = read_example(p, err))) {

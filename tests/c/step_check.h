@@ -95,8 +95,8 @@ static inline struct bt_ref tensor_plain(enum bt_dtype dtype, int rank, const in
     return ref;
 }
 
-/* Random values: reals in [-1, 1], integers in [0, limit). The layout is random too: contiguous, dims in another order in
- * memory, gaps between items, dims that are only expanded. The last item is the buffer's last. */
+/* Random values: reals in [-1, 1], integers in [0, limit). The layout is random too: contiguous, dims in another order
+ * in memory, gaps between items, dims that are only expanded. The last item is the buffer's last. */
 static inline struct bt_ref tensor_random(enum bt_dtype dtype, int rank, const int64_t *dims, int64_t limit)
 {
     struct bt_ref ref = {.space = BT_SPACE_CONSTANT, .dtype = dtype, .rank = rank};
@@ -182,8 +182,8 @@ static inline enum bertc_status step_run(struct bt_step *step, enum bt_op op, st
 /* What the result should be at an index. */
 typedef double expect_fn(const struct bt_step *step, const int64_t *index);
 
-/* The step on one thread and on three: the same result bit for bit, and each item within `tolerance` of the formula. Frees
- * all buffers. */
+/* The step on one thread and on three: the same result bit for bit, and each item within `tolerance` of the formula.
+ * Frees all buffers. */
 static inline bool step_agrees(enum bt_op op, struct bt_step_arg *args, int nargs, enum bt_dtype dtype, int rank,
                                const int64_t *dims, double tolerance, expect_fn *expect)
 {

@@ -142,7 +142,7 @@ static void test_evaluate(void)
     bt_exprs_evaluate(f.x, (int64_t[]){0, 16}, values, &failed);
     CHECK(failed == quotient && values[quotient].i == 0 && values[area].i == 0);
     bt_exprs_evaluate(f.x, (int64_t[]){3, INT64_MAX}, values, &failed);
-    CHECK(failed == bt_expr_binary(f.x, BT_EXPR_ADD, bin(&f, BT_EXPR_MUL, f.b, f.s), f.b) || failed >= 0);
+    CHECK(failed >= 0 && values[failed].i == 0 && values[area].i == 0);
     bt_expr_symbol_rename(f.x, 0, "batch");
     CHECK(text_is(&f, area, "batch*s + batch"));
     bt_arena_free(&f.arena);

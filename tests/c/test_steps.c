@@ -278,10 +278,11 @@ static struct bt_ref random_mask(int rank, const int64_t *dims, int64_t queries,
     mask_dims[mask_rank - 2] = random_below(2) ? 1 : queries;
     mask_dims[mask_rank - 1] = random_below(8) ? keys : 1;
     struct bt_ref mask = tensor_random(dtype, mask_rank, mask_dims, 2);
+    double masked = random_below(2) ? -INFINITY : -3.4028234e38;
     if (dtype != BT_BOOL && random_below(2) && bt_is_contiguous(mask_rank, mask.dims, mask.strides)) {
         for (int64_t i = 0; i < bt_numel(mask_rank, mask_dims); i++) {
             if (random_below(3)) {
-                item_store(dtype, (char *)(uintptr_t)mask.data + mask.offset, i, -INFINITY);
+                item_store(dtype, (char *)(uintptr_t)mask.data + mask.offset, i, masked);
             }
         }
     }

@@ -1,8 +1,8 @@
 """The real all-MiniLM-L6-v2, traced here by PyTorch, against bertc.
 
-The root mean square of the difference is below 1e-5 of each output's spread, and so is its largest value, as far as float32
-reaches that: over hundreds of thousands of outputs PyTorch's own eager and sdpa results are 2e-5 to 4e-5 apart, and as far
-from the float64 result. Where PyTorch is further than 1e-5 from float64, twice that distance is the limit.
+The root mean square of the difference is below 1e-5 of each output's spread, and so is its largest value, as far as
+float32 reaches that: over hundreds of thousands of outputs PyTorch's own eager and sdpa results are 2e-5 to 4e-5 apart,
+and as far from the float64 result. Where PyTorch is further than 1e-5 from float64, twice that distance is the limit.
 """
 
 import importlib.util

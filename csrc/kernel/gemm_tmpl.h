@@ -1,0 +1,206 @@
+/* gemm_tmpl.h: the packed GEMM, over the vectors of a header of kernel/simd/
+ * A gemm.c includes that header, defines BT_VERSION(name), TILE_ROWS, PANEL_VECTORS and WIDE_PANELS, then includes this. The tile of
+ * C lives in registers: TILE_ROWS x PANEL_VECTORS accumulators, one vector of B each, one broadcast of A.
+ * One or two rows take WIDE_PANELS panels at a time: more chains, to hide the latency of an fma. */
+#include <string.h>
+
+#include "kernel/math_tmpl.h"
+#include "kernel/panel.h"
+
+enum {
+    NR = PANEL_VECTORS * VF_LANES,
+    DEPTH = 1024,      /* of K at a time: a panel's part stays in the L1 and L2 caches while all rows pass by */
+    ROWS = 18 * TILE_ROWS, /* of A at a time: their part of K stays in the L2 cache */
+};
+
+/* mr rows by `panels` panels of C, over kc values of K. `b` is the first panel, the next is b_step further. C holds the sum so far
+ * unless this is the first part of K. */
+BT_INLINE void tile(int mr, int panels, int64_t kc, const float *a, int64_t lda, const float *b, int64_t b_step, float *c,
+                    int64_t ldc, bool first, const float *bias)
+{
+    const int nv = panels * PANEL_VECTORS;
+    vf sum[TILE_ROWS][WIDE_PANELS * PANEL_VECTORS];
+    BT_UNROLL
+    for (int i = 0; i < mr; i++) {
+        BT_UNROLL
+        for (int j = 0; j < nv; j++) {
+            const float *start = first ? bias : c + i * ldc;
+            sum[i][j] = start ? vf_load(start + j * VF_LANES) : vf_set1(0.0f);
+        }
+    }
+    for (int64_t k = 0; k < kc; k++) {
+        vf row[WIDE_PANELS * PANEL_VECTORS];
+        BT_UNROLL
+        for (int j = 0; j < nv; j++) {
+            row[j] = vf_load(b + j / PANEL_VECTORS * b_step + k * NR + j % PANEL_VECTORS * VF_LANES);
+        }
+        BT_UNROLL
+        for (int i = 0; i < mr; i++) {
+            const vf x = vf_set1(a[i * lda + k]);
+            BT_UNROLL
+            for (int j = 0; j < nv; j++) {
+                sum[i][j] = vf_fma(x, row[j], sum[i][j]);
+            }
+        }
+    }
+    BT_UNROLL
+    for (int i = 0; i < mr; i++) {
+        BT_UNROLL
+        for (int j = 0; j < nv; j++) {
+            vf_store(c + i * ldc + j * VF_LANES, sum[i][j]);
+        }
+    }
+}
+
+/* The tile's loops have constant bounds: one function for each height. */
+typedef void tile_fn(int64_t kc, const float *a, int64_t lda, const float *b, int64_t b_step, float *c, int64_t ldc,
+                     bool first, const float *bias);
+#define TILE(name, mr, panels)                                                                                  \
+    static void name(int64_t kc, const float *a, int64_t lda, const float *b, int64_t b_step,   \
+                                     float *c, int64_t ldc, bool first, const float *bias)                      \
+    {                                                                                                           \
+        tile(mr, panels, kc, a, lda, b, b_step, c, ldc, first, bias);                                           \
+    }
+TILE(tile_1, 1, 1)
+TILE(tile_2, 2, 1)
+TILE(tile_3, 3, 1)
+TILE(tile_4, 4, 1)
+TILE(tile_5, 5, 1)
+TILE(tile_6, 6, 1)
+#if TILE_ROWS > 6
+TILE(tile_7, 7, 1)
+TILE(tile_8, 8, 1)
+TILE(tile_9, 9, 1)
+TILE(tile_10, 10, 1)
+TILE(tile_11, 11, 1)
+TILE(tile_12, 12, 1)
+TILE(tile_13, 13, 1)
+TILE(tile_14, 14, 1)
+#endif
+TILE(wide_1, 1, WIDE_PANELS)
+TILE(wide_2, 2, WIDE_PANELS)
+
+static tile_fn *const tiles[TILE_ROWS + 1] = {
+    NULL,     tile_1, tile_2, tile_3,  tile_4,  tile_5,  tile_6,
+#if TILE_ROWS > 6
+    tile_7, tile_8, tile_9, tile_10, tile_11, tile_12, tile_13, tile_14,
+#endif
+};
+static tile_fn *const wide_tiles[] = {NULL, wide_1, wide_2};
+enum { WIDE_ROWS = 2 };
+
+BT_INLINE vf identity(vf x)
+{
+    return x;
+}
+
+/* What follows the product, on rows of C that are still in the cache. */
+BT_INLINE void finish_rows(vf (*f)(vf), const struct bt_panel_args *g, int64_t m, int64_t rows, int64_t n, int64_t cols)
+{
+    for (int64_t i = m; i < m + rows; i++) {
+        float *c = g->C + i * g->ldc + n;
+        const float *r = g->residual ? g->residual + i * g->ldr + n : NULL;
+        int64_t j = 0;
+        for (; j + VF_LANES <= cols; j += VF_LANES) {
+            const vf y = f(vf_load(c + j));
+            vf_store(c + j, r ? vf_add(y, vf_load(r + j)) : y);
+        }
+        if (j < cols) {
+            const size_t tail = (size_t)(cols - j);
+            const vf y = f(vf_load_tail(c + j, tail, 0.0f));
+            vf_store_tail(c + j, r ? vf_add(y, vf_load_tail(r + j, tail, 0.0f)) : y, tail);
+        }
+    }
+}
+
+static void finish(const struct bt_panel_args *g, int64_t m, int64_t rows, int64_t n, int64_t cols)
+{
+    switch (g->activation) {
+    case BT_ACT_NONE:
+        if (g->residual) {
+            finish_rows(identity, g, m, rows, n, cols);
+        }
+        break;
+    case BT_ACT_GELU_ERF: finish_rows(math_gelu_erf, g, m, rows, n, cols); break;
+    case BT_ACT_GELU_TANH: finish_rows(math_gelu_tanh, g, m, rows, n, cols); break;
+    case BT_ACT_TANH: finish_rows(math_tanh, g, m, rows, n, cols); break;
+    case BT_ACT_RELU: finish_rows(math_relu, g, m, rows, n, cols); break;
+    case BT_ACT_SILU: finish_rows(math_silu, g, m, rows, n, cols); break;
+    case BT_ACT_SIGMOID: finish_rows(math_sigmoid, g, m, rows, n, cols); break;
+    }
+}
+
+/* A part of K: which, and whether it begins or ends it. */
+struct part {
+    int64_t start, size;
+    bool first, last;
+};
+
+/* The last panel when it is not full: computed beside C, which gets the columns that exist. */
+static void edge_tile(const struct bt_panel_args *g, struct part k, int64_t m, int64_t rows, int64_t n)
+{
+    float c[TILE_ROWS * NR], bias[NR] = {0};
+    const size_t size = (size_t)(g->N - n) * sizeof(float);
+    if (g->bias) {
+        memcpy(bias, g->bias + n, size);
+    }
+    for (int64_t i = 0; i < rows && !k.first; i++) {
+        memcpy(c + i * NR, g->C + (m + i) * g->ldc + n, size);
+        memset(c + i * NR + (g->N - n), 0, NR * sizeof(float) - size);
+    }
+    tiles[rows](k.size, g->A + m * g->lda + k.start, g->lda, g->B + n * g->K + k.start * NR, 0, c, NR, k.first, bias);
+    for (int64_t i = 0; i < rows; i++) {
+        memcpy(g->C + (m + i) * g->ldc + n, c + i * NR, size);
+    }
+}
+
+/* Rows [m, m + rows) by the columns of the panel or panels at n. */
+static void run_columns(const struct bt_panel_args *g, struct part k, int64_t m, int64_t rows, int64_t n, int64_t cols)
+{
+    const float *b = g->B + n * g->K + k.start * NR, *bias = g->bias ? g->bias + n : NULL;
+    int64_t left = (rows + TILE_ROWS - 1) / TILE_ROWS; /* tiles of about equal height */
+    for (const int64_t end = m + rows; m < end; left--) {
+        const int64_t mr = (end - m + left - 1) / left;
+        const float *a = g->A + m * g->lda + k.start;
+        float *c = g->C + m * g->ldc + n;
+        if (cols > NR) {
+            wide_tiles[mr](k.size, a, g->lda, b, NR * g->K, c, g->ldc, k.first, bias);
+        } else if (cols == NR) {
+            tiles[mr](k.size, a, g->lda, b, 0, c, g->ldc, k.first, bias);
+        } else {
+            edge_tile(g, k, m, mr, n);
+        }
+        if (k.last) {
+            finish(g, m, mr, n, cols);
+        }
+        m += mr;
+    }
+}
+
+static void run_rows(const struct bt_panel_args *g, int64_t m, int64_t rows)
+{
+    const int64_t wide = rows <= WIDE_ROWS ? WIDE_PANELS * NR : NR;
+    int64_t start = 0;
+    do {
+        const int64_t size = g->K - start < DEPTH ? g->K - start : DEPTH;
+        const struct part k = {start, size, start == 0, start + size == g->K};
+        for (int64_t n = 0, cols; n < g->N; n += cols) {
+            const int64_t rest = g->N - n;
+            cols = rest >= wide ? wide : rest < NR ? rest : NR;
+            run_columns(g, k, m, rows, n, cols);
+        }
+        start += size;
+    } while (start < g->K);
+}
+
+static void run(const struct bt_panel_args *g)
+{
+    int64_t left = (g->M + ROWS - 1) / ROWS;
+    for (int64_t m = 0; m < g->M; left--) {
+        const int64_t rows = (g->M - m + left - 1) / left;
+        run_rows(g, m, rows);
+        m += rows;
+    }
+}
+
+const struct bt_panel_gemm BT_VERSION(panel_gemm) = {NR, run};

@@ -1,0 +1,186 @@
+"""TorchScript's language: archives written here, with code as torch prints it, and what it means."""
+
+import io
+import struct
+import zipfile
+
+import numpy as np
+import pytest
+
+import bertc
+
+MODULE = "class M(Module):\n  __parameters__ = []\n  __buffers__ = []\n  training : bool\n"
+FORWARD = MODULE + "  def forward(self: __torch__.M,\n    x: Tensor) -> Tensor:\n"
+
+
+class Module(dict):
+    """Attributes of a module object of a class in code/__torch__.py."""
+
+    def __init__(self, name: str, **attributes):
+        super().__init__(attributes)
+        self.name = name
+
+
+def pickled(value, storages: list[np.ndarray]) -> bytes:
+    """A value as torch's pickler writes it; arrays go to storages."""
+    match value:
+        case None | bool():
+            return {None: b"N", True: b"\x88", False: b"\x89"}[value]
+        case int():
+            return b"J" + struct.pack("<i", value)
+        case float():
+            return b"G" + struct.pack(">d", value)
+        case str():
+            return b"X" + struct.pack("<I", len(value.encode())) + value.encode()
+        case tuple():
+            return b"(" + b"".join(pickled(item, storages) for item in value) + b"t"
+        case list():
+            return b"](" + b"".join(pickled(item, storages) for item in value) + b"e"
+        case Module():
+            state = b"".join(pickled(item, storages) for pair in value.items() for item in pair)
+            return b"c__torch__\n" + value.name.encode() + b"\n)\x81}(" + state + b"ub"
+    storage = {"float32": "FloatStorage", "int64": "LongStorage"}[value.dtype.name]
+    storages.append(value)
+    key, strides = str(len(storages) - 1), tuple(s // value.itemsize for s in value.strides)
+    identity = pickled("storage", storages) + f"ctorch\n{storage}\n".encode()
+    identity += b"".join(pickled(item, storages) for item in (key, "cpu", value.size))
+    arguments = b"".join(pickled(item, storages) for item in (0, value.shape, strides, False))
+    rebuild = b"ctorch._utils\n_rebuild_tensor_v2\n(("
+    return rebuild + identity + b"tQ" + arguments + b"ccollections\nOrderedDict\n)RtR"
+
+
+def load(code: str, root: Module | None = None, constants: tuple = (), version: int = 4) -> bertc.Model:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("m/version", str(version))
+        archive.writestr("m/code/__torch__.py", code)
+        for stem, value in (("data", root or Module("M", training=False)), ("constants", constants)):
+            storages = []
+            archive.writestr(f"m/{stem}.pkl", b"\x80\x02" + pickled(value, storages) + b".")
+            for key, storage in enumerate(storages):
+                archive.writestr(f"m/{stem}/{key}", storage.tobytes())
+    return bertc.load(stream.getvalue())
+
+
+def lines(text: str) -> str:
+    return "".join(f"    {line}\n" for line in text.strip("\n").split("\n"))
+
+
+IDS = np.arange(10).reshape(2, 5)
+
+
+@pytest.mark.parametrize(
+    ("body", "result"),
+    [
+        ("return torch.add(x, 1)", IDS + 1),
+        ("return torch.add(x, 3, alpha=-2)", IDS - 6),
+        ("r = x\nfor i in range(3):\n  r = torch.add(r, i)\nreturn r", IDS + 3),
+        ("r = x\nfor k in range(5, 1, -2):\n  r = torch.sub(r, k)\nreturn r", IDS - 8),
+        ("r = x\nfor q in range(torch.size(x, 1)):\n  r = torch.add(r, q)\nreturn r", IDS + 10),
+        ("r = x\nfor n in [4, 5]:\n  r = torch.mul(r, n)\nreturn r", IDS * 20),
+        ("i = 0\nwhile torch.lt(i, 4):\n  i = torch.add(i, 1)\nreturn torch.mul(x, i)", IDS * 4),
+        ("i = 0\nwhile True:\n  if i > 4:\n    break\n  i = i + 1\n  continue\nreturn torch.mul(x, i)", IDS * 5),
+        ("if torch.gt(torch.size(x, 1), 3):\n  return x\nelse:\n  pass\nreturn torch.neg(x)", IDS),
+        ("if torch.gt(torch.size(x, 1), 7):\n  y = x\nelse:\n  y = torch.neg(x)\nreturn y", -IDS),
+        ("return x if torch.size(x, 0) == 2 and not False else torch.neg(x)", IDS),
+        ("n = None\nif torch.__is__(n, None):\n  y = x\nelse:\n  y = unchecked_cast(Tensor, n)\nreturn y", IDS),
+        ("_0 = uninitialized(Tensor)\na, b, = [x, 3]\n_1 = _0\nreturn torch.mul(a, b)", IDS * 3),
+        ("t = (x, 7, [1, 2])\nu = (t)[0:2]\nreturn torch.add((u)[0], (u)[-1])", IDS + 7),
+        ("l = annotate(List[int], [])\n_0 = torch.append(l, 5)\nreturn torch.add(x, l[0])", IDS + 5),
+        ('d = {"a": x, "b": torch.neg(x)}\nreturn d["b"]', -IDS),
+        ("n = int(ops.prim.NumToTensor(torch.size(x, 1)))\nreturn torch.view(x, [n, -1])", IDS.reshape(5, 2)),
+        ("return torch.add(x, int(3.7))", IDS + 3),
+        ("assert torch.size(x, 0) < 9, 'many'\nreturn x", IDS),
+        ('if torch.eq("a\\"\\\\\\n", \'a"\\\\\\n\'):\n  y = x\nelse:\n  y = torch.neg(x)\nreturn y', IDS),
+        ("if isinstance(x, (int, Tensor)):\n  y = x\nelse:\n  y = torch.neg(x)\nreturn y", IDS),
+    ],
+)
+def test_statements(body, result):
+    got = load(FORWARD + lines(body))(IDS)
+    assert got.dtype == np.int64 and np.array_equal(got, result)
+
+
+def test_functions_and_named_tuples():
+    code = (
+        "class Out(NamedTuple):\n  a : Tensor\n  b : List[Tensor]\n"
+        + MODULE
+        + "  def forward(self: __torch__.M,\n    x: Tensor) -> __torch__.Out:\n"
+        + "    _0 = __torch__.helper\n    y, z, = _0(x, k=2, )\n"
+        + "    o = __torch__.Out(y, [z, x])\n    return __torch__.Out(o.a, (o.b)[0:1])\n"
+        + "def helper(x: Tensor, k: int=1, n: int=3) -> Tuple[Tensor, Tensor]:\n"
+        + "  return (torch.add(x, n), torch.mul(x, k))\n"
+    )
+    a, b = load(code)(IDS)
+    assert np.array_equal(a, IDS + 3) and len(b) == 1 and np.array_equal(b[0], IDS * 2)
+
+
+def test_submodules_constants_and_weights():
+    code = (
+        'class A(Module):\n  __parameters__ = ["weight", ]\n  __buffers__ = ["buf", ]\n'
+        + '  weight : Tensor\n  buf : Tensor\n  k : Final[int] = 4\n  __annotations__["0"] = Tensor\n'
+        + "  def forward(self: __torch__.A,\n    x: Tensor) -> Tensor:\n"
+        + "    return torch.mul(torch.add(x, self.weight), self.k)\n"
+        + "  def forward1(self: __torch__.A,\n    x: Tensor) -> Tensor:\n"
+        + '    return torch.add(torch.add(x, getattr(self, "0")), CONSTANTS.c0)\n'
+        + MODULE
+        + "  a : __torch__.A\n"
+        + "  def forward(self: __torch__.M,\n    x: Tensor) -> Tuple[Tensor, str]:\n"
+        + "    a = self.a\n    y = (a).forward(x, )\n    z = (self.a).forward1(y, )\n    return (z, self.mode)\n"
+    )
+    weight, other = np.float32([1, 2, 3]), np.float32([10, 20, 30])
+    part = Module("A", weight=weight, buf=weight, **{"0": other})
+    model = load(code, Module("M", training=False, mode="cls", a=part), (np.float32([0.5, 0.5, 0.5]),))
+    x = np.ones((2, 3), np.float32)
+    result, mode = model(x)
+    assert mode == "cls" and np.array_equal(result, (x + weight) * 4 + other + np.float32(0.5))
+
+
+def test_optional_arguments():
+    code = (
+        MODULE
+        + "  def forward(self: __torch__.M,\n    x: Tensor,\n    mask: Optional[Tensor]=None,\n"
+        + '    names: List[str]=["a", "b"],\n    scale: float=2.) -> Dict[str, Tensor]:\n'
+        + "    out = annotate(Dict[str, Tensor], {})\n"
+        + "    if torch.__is__(mask, None):\n      m = torch.ones_like(x)\n"
+        + "    else:\n      m = unchecked_cast(Tensor, mask)\n"
+        + "    for n in names:\n      _0 = torch._set_item(out, n, torch.mul(m, scale))\n"
+        + "    return out\n"
+    )
+    model = load(code)
+    assert {key: value.tolist() for key, value in model(IDS[:, :2]).items()} == {"a": [[2, 2], [2, 2]]} | {
+        "b": [[2, 2], [2, 2]]
+    }
+    assert model(IDS, IDS, scale=3)["b"].tolist() == (IDS * 3).tolist()
+
+
+def test_division_of_integers_by_format():
+    code = FORWARD + "    return torch.div(x, 2)\n"
+    assert load(code, version=3)(IDS).tolist() == (IDS // 2).tolist()
+    assert load(code, version=4)(IDS).tolist() == (IDS / 2).tolist()
+
+
+@pytest.mark.parametrize(
+    ("body", "error", "says"),
+    [
+        ("self.y = x\nreturn x", bertc.UnsupportedError, r"__torch__\.py:7.*attribute 'y'"),
+        ("with x:\n  pass\nreturn x", bertc.UnsupportedError, "'with'"),
+        ("y = __torch__.M(x)\nreturn x", bertc.UnsupportedError, "creates an object of class M"),
+        ("return torch.frobnicate(x)", bertc.UnsupportedError, r"__torch__\.py:7.*aten::frobnicate"),
+        ("return (x).frobnicate()", bertc.UnsupportedError, "method frobnicate"),
+        ("return __torch__.nowhere(x)", bertc.FormatError, "__torch__.nowhere"),
+        ("return y", bertc.FormatError, "'y' has no value"),
+        ("return CONSTANTS.c3", bertc.FormatError, "CONSTANTS.c3"),
+        ("return self.weight", bertc.FormatError, "no attribute 'weight'"),
+        ("if torch.gt(torch.sum(x), 0):\n  return x\nreturn torch.neg(x)", bertc.UnsupportedError, "tensor data"),
+        ("i = 0\nwhile True:\n  i = torch.add(i, 1)\nreturn x", bertc.UnsupportedError, "65536 turns"),
+        ("return (self).forward(x, )", bertc.UnsupportedError, "nest more than"),
+        ("l = [1]\nfor i in range(60):\n  l = torch.add(l, l)\nreturn x", bertc.UnsupportedError, "MB"),
+        ("a, b, = [x]\nreturn a", bertc.InputError, "expected 2 values to unpack, found 1"),
+        ("assert torch.eq(torch.size(x, 0), 3)\nreturn x", bertc.InputError, "check of its arguments"),
+        ('ops.prim.RaiseException("too long")\nreturn x', bertc.InputError, "too long"),
+        ("return x +", bertc.FormatError, r"__torch__\.py:7: expected an expression"),
+    ],
+)
+def test_refusals(body, error, says):
+    with pytest.raises(error, match=says):
+        load(FORWARD + lines(body))(IDS)
