@@ -14,8 +14,8 @@ int bt_convert_init(void); /* loads NumPy's C API: call it first */
 /* A str of text that may come from a file, so that bytes other than UTF-8 become escapes. */
 PyObject *bt_convert_text(const char *text);
 
-/* Reads None, bool, int, float, str, C-contiguous arrays, tuples, lists and dicts. `value` is zeroed before, borrows from
- * `object`, and is cleared after, also on failure. */
+/* Reads None, bool, int, float, str, C-contiguous arrays, tuples, lists and dicts. `value` is zeroed before, borrows
+ * from `object`, and is cleared after, also on failure. */
 int bt_convert_argument(struct bertc_value *value, PyObject *object);
 void bt_convert_clear(struct bertc_value *value);
 

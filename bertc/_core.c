@@ -9,7 +9,7 @@ struct module_state {
     PyTypeObject *model_type;
 };
 
-/* One loaded model. `source` is the caller's memory that it reads from, held as a buffer export so that it cannot move. */
+/* One loaded model. `source` is the caller's memory that it reads from: a buffer export, so that it cannot move. */
 struct model_object {
     PyObject_HEAD
     struct bertc_model *model;

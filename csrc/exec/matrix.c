@@ -70,14 +70,38 @@ const void *bt_packed_load(const struct bt_packed *p, const struct bt_run *run)
     return p->copy;
 }
 
+/* What the microkernels do on their tiles, after a product by the other GEMMs. */
+static void finish_rows(const struct bt_product *p)
+{
+    if (p->activation == BT_ACT_NONE && !p->residual) {
+        return;
+    }
+    bt_map_f32_fn *const maps[BT_ACT_COUNT] = {
+        [BT_ACT_GELU_ERF] = p->kernels->gelu_erf_f32, [BT_ACT_GELU_TANH] = p->kernels->gelu_tanh_f32,
+        [BT_ACT_TANH] = p->kernels->tanh_f32,         [BT_ACT_RELU] = p->kernels->relu_f32,
+        [BT_ACT_SILU] = p->kernels->silu_f32,         [BT_ACT_SIGMOID] = p->kernels->sigmoid_f32,
+    };
+    for (int64_t i = 0; i < p->m; i++) {
+        float *c = p->c + i * p->ldc;
+        if (p->activation != BT_ACT_NONE) {
+            maps[p->activation](c, c, (size_t)p->n);
+        }
+        if (p->residual) {
+            p->kernels->add_f32(c, p->residual + i * p->ldc, c, (size_t)p->n);
+        }
+    }
+}
+
 void bt_product_one(const struct bt_product *p)
 {
     if (p->m == 0 || p->n == 0) {
         return;
     }
-    if (p->panel) {
-        p->panel->run(&(struct bt_panel_args){.M = p->m, .N = p->n, .K = p->k, .A = p->a, .lda = p->lda, .B = p->b,
-                                              .bias = p->bias, .C = p->c, .ldc = p->ldc});
+    if (p->panels) {
+        p->kernels->panel->run(&(struct bt_panel_args){.M = p->m, .N = p->n, .K = p->k, .A = p->a, .lda = p->lda,
+                                                       .B = p->b, .bias = p->bias, .residual = p->residual,
+                                                       .ldr = p->ldc, .C = p->c, .ldc = p->ldc,
+                                                       .activation = p->activation});
         return;
     }
     if (p->bias) {
@@ -86,6 +110,7 @@ void bt_product_one(const struct bt_product *p)
         }
     }
     bt_gemm_f32(p->trans_b, p->m, p->n, p->k, p->a, p->lda, p->b, p->ldb, p->bias ? 1.0f : 0.0f, p->c, p->ldc);
+    finish_rows(p);
 }
 
 static void product_rows(void *context, int64_t begin, int64_t end)
@@ -94,6 +119,7 @@ static void product_rows(void *context, int64_t begin, int64_t end)
     int64_t first = begin * ROW_UNIT, last = end * ROW_UNIT;
     p.a += first * p.lda;
     p.c += first * p.ldc;
+    p.residual = p.residual ? p.residual + first * p.ldc : NULL;
     p.m = (last < p.m ? last : p.m) - first;
     bt_product_one(&p);
 }
@@ -102,8 +128,9 @@ static void product_cols(void *context, int64_t begin, int64_t end)
 {
     struct bt_product p = *(const struct bt_product *)context;
     int64_t first = begin * COL_UNIT, last = end * COL_UNIT;
-    p.b += first * (p.panel ? p.k : p.trans_b ? p.ldb : 1);
+    p.b += first * (p.panels ? p.k : p.trans_b ? p.ldb : 1);
     p.c += first;
+    p.residual = p.residual ? p.residual + first : NULL;
     p.bias = p.bias ? p.bias + first : NULL;
     p.n = (last < p.n ? last : p.n) - first;
     bt_product_one(&p);

@@ -28,14 +28,17 @@ void bt_packed_plan(struct bt_packed *p, const struct bt_ref *ref, bool copy, in
 /* The operand's address; makes the copy first if there is to be one. */
 const void *bt_packed_load(const struct bt_packed *p, const struct bt_run *run);
 
-/* C (m x n) = A (m x k) B + bias. B is k x n, or n x k when trans_b; bias has n items or is NULL. */
+/* C (m x n) = activation(A (m x k) B + bias) + residual. B is k x n, or n x k when trans_b; bias has n items or is NULL;
+ * residual lies like C or is NULL. */
 struct bt_product {
     int64_t m, n, k;
-    const float *a, *b, *bias;
+    const float *a, *b, *bias, *residual;
     float *c;
     int64_t lda, ldb, ldc;
     bool trans_b;
-    const struct bt_panel_gemm *panel; /* b is packed for it; NULL: b lies as ldb and trans_b say */
+    enum bt_activation activation;
+    const struct bt_kernels *kernels;
+    bool panels; /* b is packed for kernels->panel; else it lies as ldb and trans_b say */
 };
 
 /* One product, split over threads in blocks of rows or columns, never of k. */

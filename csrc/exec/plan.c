@@ -108,6 +108,7 @@ static enum bertc_status make_arg(struct bt_builder *b, const struct bt_arg *arg
     const struct bt_graph *graph = b->graph;
     out->kind = arg->kind;
     out->dtype = arg->dtype;
+    out->activation = arg->activation;
     out->count = arg->count;
     if (arg->kind == BT_ARG_VALUE) {
         const struct bt_value_info *info = &graph->values[arg->value];

@@ -25,6 +25,7 @@ struct bt_ref {
 struct bt_step_arg {
     enum bt_arg_kind kind;
     enum bt_dtype dtype;
+    enum bt_activation activation;
     struct bt_ref ref;        /* VALUE */
     struct bt_scalar scalar;  /* EXPR */
     struct bt_ref *refs;      /* VALUES; rank < 0 marks None */

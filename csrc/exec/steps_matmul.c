@@ -12,8 +12,9 @@ enum { A, B };
 /* Both ops: out = a b (+ bias), where linear's b is the weight with its last two dims swapped. */
 struct multiply {
     struct bt_ref refs[2]; /* a and b with at least two dims */
-    struct bt_packed a, b, bias;
-    bool has_bias;
+    struct bt_packed a, b, bias, residual;
+    bool has_bias, has_residual;
+    enum bt_activation activation;
     int64_t m, n, k, lda, ldb;
     bool trans_b;
     struct bt_iter batch; /* operands A, B */
@@ -97,6 +98,13 @@ static void multiply_plan(const struct bt_step *step, struct bt_cuts *cuts, stru
     if (p->has_bias) {
         bt_packed_plan(&p->bias, &step->args[2].ref, p->n > 1 && step->args[2].ref.strides[0] != 1, 1, cuts);
     }
+    p->has_residual = linear && step->args[3].kind == BT_ARG_VALUE;
+    if (p->has_residual) {
+        const struct bt_ref *residual = &step->args[3].ref;
+        bool copy = !bt_is_contiguous(residual->rank, residual->dims, residual->strides);
+        bt_packed_plan(&p->residual, residual, copy, residual->rank, cuts);
+    }
+    p->activation = linear ? step->args[4].activation : BT_ACT_NONE;
 
     int64_t strides[BT_MAX_RANK];
     int batch_rank = out->rank - (step->args[0].ref.rank > 1) - (step->args[1].ref.rank > 1);
@@ -130,7 +138,9 @@ static void multiply_range(void *context, int64_t begin, int64_t end)
         struct bt_product product = batch->first;
         product.a += it.offset[A];
         product.b += it.offset[B];
-        product.c += i * product.m * product.n;
+        const int64_t offset = i * product.m * product.n;
+        product.c += offset;
+        product.residual = product.residual ? product.residual + offset : NULL;
         bt_product_one(&product);
     }
 }
@@ -144,16 +154,16 @@ static void multiply_f32(const struct multiply *p, const struct bt_step *step, c
                            .k = p->k,
                            .a = bt_packed_load(&p->a, run),
                            .lda = p->lda,
-                           .b = bt_packed_load(&p->b, run),
+                           .b = step->panels ? step->panels : bt_packed_load(&p->b, run),
                            .ldb = p->ldb,
                            .trans_b = p->trans_b,
+                           .panels = step->panels != NULL,
                            .bias = bias,
+                           .residual = p->has_residual ? bt_packed_load(&p->residual, run) : NULL,
+                           .activation = p->activation,
+                           .kernels = run->kernels,
                            .c = out,
                            .ldc = p->n}};
-    if (step->panels) {
-        batch.first.panel = run->kernels->panel;
-        batch.first.b = step->panels;
-    }
     int64_t count = bt_iter_count(&p->batch);
     if (count == 1) {
         bt_product_run(run->threads, &batch.first);

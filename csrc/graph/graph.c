@@ -175,6 +175,11 @@ struct bt_arg bt_arg_dtype(enum bt_dtype dtype)
     return (struct bt_arg){.kind = BT_ARG_DTYPE, .dtype = dtype};
 }
 
+struct bt_arg bt_arg_activation(enum bt_activation activation)
+{
+    return (struct bt_arg){.kind = BT_ARG_ACTIVATION, .activation = activation};
+}
+
 struct bt_arg bt_arg_values(const bt_value *values, int32_t count)
 {
     return (struct bt_arg){.kind = BT_ARG_VALUES, .list = (int32_t *)(uintptr_t)values, .count = count};
@@ -195,6 +200,7 @@ static bool same_arg(const struct bt_arg *a, const struct bt_arg *b)
     case BT_ARG_VALUE: return a->value == b->value;
     case BT_ARG_EXPR: return a->expr == b->expr;
     case BT_ARG_DTYPE: return a->dtype == b->dtype;
+    case BT_ARG_ACTIVATION: return a->activation == b->activation;
     case BT_ARG_VALUES:
     case BT_ARG_EXPRS: break;
     }
@@ -210,6 +216,7 @@ static uint32_t hash_arg(uint32_t hash, const struct bt_arg *arg)
     case BT_ARG_VALUE: return bt_hash(hash, &arg->value, sizeof(arg->value));
     case BT_ARG_EXPR: return bt_hash(hash, &arg->expr, sizeof(arg->expr));
     case BT_ARG_DTYPE: return bt_hash(hash, &arg->dtype, sizeof(arg->dtype));
+    case BT_ARG_ACTIVATION: return bt_hash(hash, &arg->activation, sizeof(arg->activation));
     case BT_ARG_VALUES:
     case BT_ARG_EXPRS: break;
     }

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/activation.h"
 #include "base/error.h"
 #include "base/memory.h"
 #include "base/tensor.h"
@@ -34,6 +35,7 @@ enum bt_arg_kind {
     BT_ARG_VALUE,  /* a tensor                                       */
     BT_ARG_EXPR,   /* a number: attribute, or operand instead of a tensor (then it promotes as Python scalars do) */
     BT_ARG_DTYPE,  /* enum bt_dtype in `dtype`                       */
+    BT_ARG_ACTIVATION, /* enum bt_activation in `activation`         */
     BT_ARG_VALUES, /* tensors: cat, index (BT_NO_VALUE = None)       */
     BT_ARG_EXPRS,  /* numbers: shapes, dims, permutations            */
 };
@@ -41,6 +43,7 @@ enum bt_arg_kind {
 struct bt_arg {
     enum bt_arg_kind kind;
     enum bt_dtype dtype;
+    enum bt_activation activation;
     bt_value value;
     bt_expr expr;
     int32_t *list; /* VALUES or EXPRS, in the graph's arena */
@@ -148,6 +151,7 @@ struct bt_arg bt_arg_expr(bt_expr expr);
 struct bt_arg bt_arg_int(struct bt_graph *g, int64_t value);
 struct bt_arg bt_arg_float(struct bt_graph *g, double value);
 struct bt_arg bt_arg_dtype(enum bt_dtype dtype);
+struct bt_arg bt_arg_activation(enum bt_activation activation);
 struct bt_arg bt_arg_values(const bt_value *values, int32_t count); /* borrowed until bt_graph_node copies it */
 struct bt_arg bt_arg_exprs(const bt_expr *exprs, int32_t count);
 /* Shorthand: one output; BT_NO_VALUE on failure with err set. NONE args beyond nargs. */

@@ -36,6 +36,21 @@ static enum bertc_status check_vector(struct bt_inference *in, int i, const char
     return BERTC_OK;
 }
 
+/* The residual is added as it is: it has the result's dtype and shape. */
+static enum bertc_status check_residual(struct bt_inference *in)
+{
+    const struct bt_value_info *info;
+    enum bertc_status status = bt_infer_optional(in, 3, &info);
+    if (status || !info) {
+        return status;
+    }
+    bool fits = info->dtype == in->out->dtype && info->rank == in->out->rank;
+    for (int d = 0; fits && d < info->rank; d++) {
+        fits = bt_graph_same(in->g, info->dims[d], in->out->dims[d]);
+    }
+    return fits ? BERTC_OK : bt_infer_misfit(in, "the residual %s is not like the result", bt_infer_shape_of(in, info));
+}
+
 enum bertc_status bt_infer_linear(struct bt_inference *in)
 {
     const struct bt_value_info *input, *weight;
@@ -62,7 +77,8 @@ enum bertc_status bt_infer_linear(struct bt_inference *in)
     }
     bt_infer_like(in, input);
     in->out->dims[input->rank - 1] = weight->dims[0];
-    return check_vector(in, 2, "bias", weight->dims[0]);
+    status = check_vector(in, 2, "bias", weight->dims[0]);
+    return status || dynamic ? status : check_residual(in);
 }
 
 /* The dimensions of a matrix operand before its last two (of a vector: none). */

@@ -44,6 +44,7 @@ static void put_arg(struct printer *p, const struct bt_arg *arg)
     case BT_ARG_VALUE: put_value(p, arg->value); return;
     case BT_ARG_EXPR: put_item(p, arg->kind, arg->expr); return;
     case BT_ARG_DTYPE: bt_text_add(&p->text, "%s", bt_dtype_name(arg->dtype)); return;
+    case BT_ARG_ACTIVATION: bt_text_add(&p->text, "%s", bt_activation_name(arg->activation)); return;
     case BT_ARG_VALUES:
     case BT_ARG_EXPRS: break;
     }

@@ -38,7 +38,8 @@ static enum bertc_status check_arg(const struct check *c, const struct bt_arg *a
     enum bertc_status status = BERTC_OK;
     switch (arg->kind) {
     case BT_ARG_NONE:
-    case BT_ARG_DTYPE: break;
+    case BT_ARG_DTYPE:
+    case BT_ARG_ACTIVATION: break;
     case BT_ARG_VALUE: return check_value(c, arg->value);
     case BT_ARG_EXPR: return check_expr(c, arg->expr);
     case BT_ARG_VALUES:

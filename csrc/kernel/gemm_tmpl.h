@@ -116,6 +116,7 @@ BT_INLINE void finish_rows(vf (*f)(vf), const struct bt_panel_args *g, int64_t m
 static void finish(const struct bt_panel_args *g, int64_t m, int64_t rows, int64_t n, int64_t cols)
 {
     switch (g->activation) {
+    case BT_ACT_COUNT:
     case BT_ACT_NONE:
         if (g->residual) {
             finish_rows(identity, g, m, rows, n, cols);

@@ -6,15 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum bt_activation {
-    BT_ACT_NONE,
-    BT_ACT_GELU_ERF,
-    BT_ACT_GELU_TANH,
-    BT_ACT_TANH,
-    BT_ACT_RELU,
-    BT_ACT_SILU,
-    BT_ACT_SIGMOID,
-};
+#include "base/activation.h"
 
 /* C = activation(A B + bias) + residual: A is M x K, B packed K x N, C M x N; lda, ldc and ldr are row strides. */
 struct bt_panel_args {

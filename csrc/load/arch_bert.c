@@ -59,7 +59,7 @@ typedef const struct bt_named_tensor *layer_weights[LAYER_WEIGHTS];
 struct bert {
     int64_t sizes[SIZES], layer_count, heads;
     double eps;
-    const struct bt_activation *activation;
+    const struct bt_act_fn *activation;
     const struct bt_named_tensor *embedding[EMBEDDING_WEIGHTS];
     layer_weights *layers;
     const struct bt_named_tensor *pooler[2];
@@ -105,7 +105,7 @@ static enum bertc_status read_config(const struct bt_checkpoint *c, struct bert 
         (status = bt_checkpoint_string(c, "hidden_act", "gelu", &activation, err))) {
         return status;
     }
-    m->activation = bt_activation_find(activation);
+    m->activation = bt_act_fn_find(activation);
     if (!m->activation) {
         return bt_error_set(err, BERTC_UNSUPPORTED, "config.json: hidden_act '%.100s' is not supported", activation);
     }

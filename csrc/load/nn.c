@@ -48,15 +48,15 @@ bt_value bt_nn_layer_norm(struct bt_nn *nn, bt_value x, const struct bt_named_te
     return bt_nn_op(nn, BT_OP_LAYER_NORM, 5, args);
 }
 
-struct bt_activation {
+struct bt_act_fn {
     const char *name;
     enum bt_op op;
     bool tanh; /* of GELU: the approximation */
 };
 
-const struct bt_activation *bt_activation_find(const char *name)
+const struct bt_act_fn *bt_act_fn_find(const char *name)
 {
-    static const struct bt_activation activations[] = {
+    static const struct bt_act_fn activations[] = {
         {"gelu", BT_OP_GELU, false}, {"gelu_new", BT_OP_GELU, true}, {"gelu_pytorch_tanh", BT_OP_GELU, true},
         {"relu", BT_OP_RELU, false}, {"silu", BT_OP_SILU, false},    {"swish", BT_OP_SILU, false},
         {"tanh", BT_OP_TANH, false},
@@ -69,7 +69,7 @@ const struct bt_activation *bt_activation_find(const char *name)
     return NULL;
 }
 
-bt_value bt_nn_activation(struct bt_nn *nn, const struct bt_activation *activation, bt_value x)
+bt_value bt_nn_activation(struct bt_nn *nn, const struct bt_act_fn *activation, bt_value x)
 {
     struct bt_arg args[] = {bt_arg_value(x), bt_arg_expr(bt_expr_bool(nn->graph->exprs, activation->tanh))};
     return bt_nn_op(nn, activation->op, activation->op == BT_OP_GELU ? 2 : 1, args);

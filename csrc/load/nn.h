@@ -22,9 +22,9 @@ bt_value bt_nn_layer_norm(struct bt_nn *nn, bt_value x, const struct bt_named_te
                           const struct bt_named_tensor *bias, double eps);
 
 /* Activation functions by the names of transformers' ACT2FN: "gelu", "gelu_new", "relu", ... */
-struct bt_activation;
-const struct bt_activation *bt_activation_find(const char *name); /* NULL: unknown */
-bt_value bt_nn_activation(struct bt_nn *nn, const struct bt_activation *activation, bt_value x);
+struct bt_act_fn;
+const struct bt_act_fn *bt_act_fn_find(const char *name); /* NULL: unknown */
+bt_value bt_nn_activation(struct bt_nn *nn, const struct bt_act_fn *activation, bt_value x);
 
 /* An attention mask [batch, sequence], not 0 where a token may be attended to, as a bool [batch, 1, 1, sequence]. */
 bt_value bt_nn_keep_mask(struct bt_nn *nn, bt_value mask);
