@@ -51,6 +51,7 @@ tsan: build/tsan/.made $(VENV)/made-test
 	  $(VENV)/bin/pytest -p no:cacheprovider tests/test_threads.py $(ARGS)
 
 fuzz: build/asan/.made $(VENV)/made-test
+	$(PY) tools/cbuild.py fuzz
 	BERTC_SANITIZER=asan PYTHONPATH=build/asan PYTHONMALLOC=malloc LD_PRELOAD="$(call runtime,libasan) $(call runtime,libstdc++)" \
 	  ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 $(PY) tests/fuzz/fuzz_load.py --seconds $(SECONDS) $(ARGS)
 

@@ -32,6 +32,7 @@ struct bertc_call {
     struct bt_arena arena; /* of the signature and the result */
     struct bt_signature signature;
     struct bt_planned *planned;
+    int threads;
     struct bertc_value result;
 };
 
@@ -314,6 +315,7 @@ enum bertc_status bertc_call_new(struct bertc_model *model, const struct bertc_v
         return bt_error_memory(err);
     }
     call->model = model;
+    call->threads = model->threads > 0 ? model->threads : bt_threads();
     const struct bt_program *program = model->program;
     struct bertc_value *bound = NULL;
     enum bertc_status status = bind(call, args, given, count, &bound, err);
@@ -322,10 +324,10 @@ enum bertc_status bertc_call_new(struct bertc_model *model, const struct bertc_v
     }
     if (!status) {
         status = bt_cache_plan(&model->cache, program, bound, &call->signature, model->weights, &model->kernels,
-                               &call->planned, err);
+                               call->threads, &call->planned, err);
     }
     if (!status) {
-        status = bt_result_make(&call->planned->variant->graph, call->planned->plan, &call->arena, &call->result, err);
+        status = bt_result_make(&call->planned->schedule, &call->arena, &call->result, err);
     }
     if (status) {
         bertc_call_free(call);
@@ -337,24 +339,19 @@ enum bertc_status bertc_call_new(struct bertc_model *model, const struct bertc_v
 
 const struct bertc_value *bertc_call_result(const struct bertc_call *call, size_t *slots)
 {
-    *slots = call->planned->plan->output_count;
+    *slots = call->planned->schedule.plans[0]->output_count;
     return &call->result;
 }
 
 enum bertc_status bertc_call_run(struct bertc_call *call, void *const *outputs, struct bertc_error *err)
 {
     struct bertc_model *model = call->model;
-    const struct bt_plan *plan = call->planned->plan;
-    const size_t need = (size_t)plan->work_size;
-    size_t got;
-    void *work = bt_workspace_take(&model->workspaces, need, &got);
-    if (!work) {
-        return bt_error_set(err, BERTC_MEMORY, "no memory for a workspace of %zu bytes", need);
-    }
-    const int threads = model->threads > 0 ? model->threads : bt_threads();
-    enum bertc_status status = bt_plan_run(plan, work, call->signature.data, outputs, &model->kernels, threads, err);
-    bt_workspace_give(&model->workspaces, work, got, need);
-    return status;
+    const struct bt_schedule_run run = {.inputs = call->signature.data,
+                                        .outputs = outputs,
+                                        .kernels = &model->kernels,
+                                        .workspaces = &model->workspaces,
+                                        .threads = call->threads};
+    return bt_schedule_run(&call->planned->schedule, &run, err);
 }
 
 void bertc_call_free(struct bertc_call *call)

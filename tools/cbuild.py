@@ -3,6 +3,7 @@
 cbuild.py check                 compiles everything with warnings as errors
 cbuild.py ctest                 builds and runs tests/c/*.c, each a program of its own
 cbuild.py ctest --mode=asan     the same under AddressSanitizer and UBSan; also: tsan, debug
+cbuild.py fuzz                  runs tests/fuzz/*.c on mutations of the model files in tests/data, under both
 """
 
 from __future__ import annotations
@@ -99,23 +100,30 @@ def build_folder(mode: str) -> Path:
     return ROOT / "build" / f"c-{mode}"
 
 
+def programs(folder: str) -> list[Path]:
+    """The C files of tests/<folder>, each a program of its own."""
+    return sorted(path.relative_to(ROOT) for path in (ROOT / "tests" / folder).glob("*.c"))
+
+
+def link_program(source: Path, mode: str, extra: list[str]) -> Path:
+    folder = build_folder(mode)
+    core = compile_all(core_sources(), folder, mode, [])
+    objects = [*compile_all([source], folder, mode, ["-Werror", *extra]), *core]
+    program = folder / source.with_suffix("")
+    run([*CC, *link_flags(mode), *map(str, objects), *LIBRARIES, "-o", str(program)])
+    return program
+
+
 def check(mode: str) -> None:
-    folder = ROOT / "build" / "c-check"
-    tests = sorted(path.relative_to(ROOT) for path in (ROOT / "tests" / "c").glob("*.c"))
-    compile_all([*core_sources(), *tests], folder, mode, ["-Werror"])
+    sources = [*core_sources(), *programs("c"), *programs("fuzz")]
+    compile_all(sources, ROOT / "build" / "c-check", mode, ["-Werror"])
 
 
 def ctest(mode: str, only: str) -> None:
     """Runs each program of tests/c; a status other than 0 is a failure."""
-    folder = build_folder(mode)
-    core = compile_all(core_sources(), folder, mode, [])
-    tests = sorted(path.relative_to(ROOT) for path in (ROOT / "tests" / "c").glob("*.c"))
     failed = []
-    for test in (test for test in tests if only in test.stem):
-        objects = compile_all([test], folder, mode, ["-Werror"])
-        program = folder / test.with_suffix("")
-        run([*CC, *link_flags(mode), *map(str, objects), *map(str, core), *LIBRARIES, "-o", str(program)])
-        status = subprocess.run([str(program)], cwd=ROOT).returncode
+    for test in (test for test in programs("c") if only in test.stem):
+        status = subprocess.run([link_program(test, mode, [])], cwd=ROOT).returncode
         print(f"{'ok    ' if status == 0 else 'FAILED'} {test}", flush=True)
         if status:
             failed.append(test)
@@ -123,16 +131,26 @@ def ctest(mode: str, only: str) -> None:
         raise SystemExit(f"{len(failed)} of the C tests failed")
 
 
+def fuzz(mutations: int) -> None:
+    seeds = sorted(path.relative_to(ROOT) for path in (ROOT / "tests" / "data").rglob("*.pt"))
+    for source in programs("fuzz"):
+        program = link_program(source, "asan", ["-DBT_FUZZ_MAIN"])
+        subprocess.run([program, "-mutate", str(mutations), "1", *seeds], cwd=ROOT, check=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("task", choices=["check", "ctest"])
+    parser.add_argument("task", choices=["check", "ctest", "fuzz"])
     parser.add_argument("--mode", choices=MODES, default="release")
     parser.add_argument("--only", default="", help="ctest: programs whose name contains this")
+    parser.add_argument("--mutations", type=int, default=200, help="fuzz: of each file")
     args = parser.parse_args()
     if args.task == "check":
         check(args.mode)
-    else:
+    elif args.task == "ctest":
         ctest(args.mode, args.only)
+    else:
+        fuzz(args.mutations)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "exec/plan.h"
+#include "exec/schedule.h"
 #include "exec/signature.h"
 #include "exec/variant.h"
 #include "exec/weights.h"
@@ -14,11 +15,14 @@
 #define BT_CACHE_VARIANTS 16
 #define BT_CACHE_PLANS 64
 
-/* A plan with the graph it came from; freed when the cache and the last running call have let go of it. */
+/* How to run one kind of call; freed when the cache and the last running call have let go of it. */
 struct bt_planned {
     atomic_int refs;
     struct bt_variant *variant;
-    struct bt_plan *plan;
+    struct bt_plan *plan;         /* of the whole call, or NULL when its batch is cut */
+    struct bt_planned *halves[2]; /* of the parts: owners of schedule.plans */
+    struct bt_schedule schedule;
+    int threads; /* for which the batch was cut */
     struct bt_arena arena;
     struct bt_signature signature;
     uint64_t hash;
@@ -37,7 +41,7 @@ void bt_cache_free(struct bt_cache *cache);
 /* The plan for a call, made if need be. The caller unrefs it. */
 enum bertc_status bt_cache_plan(struct bt_cache *cache, const struct bt_program *program, const struct bertc_value *args,
                                 const struct bt_signature *call, struct bt_weights *weights,
-                                const struct bt_kernels *kernels, struct bt_planned **out, struct bertc_error *err);
+                                const struct bt_kernels *kernels, int threads, struct bt_planned **out, struct bertc_error *err);
 void bt_planned_unref(struct bt_planned *planned); /* NULL is fine */
 
 /* The variant used last, referenced; NULL when none was built yet. */

@@ -23,13 +23,14 @@ enum bertc_status bt_operand_float(const struct bt_step *step, int nargs, struct
                         bt_ops[step->op].name, bt_dtype_name(dtype), bt_dtype_name(step->outs[0].dtype));
 }
 
-static enum bertc_status refuse_index(const struct bt_step *step, const struct bt_iter *it, int64_t value, int64_t size,
-                                      const char *table, struct bertc_error *err)
+static enum bertc_status refuse_index(const struct bt_step *step, const struct bt_run *run, const struct bt_iter *it,
+                                      int64_t value, int64_t size, const char *table, struct bertc_error *err)
 {
     char position[BT_MAX_RANK * 24] = "";
     int used = 0;
     for (int d = 0; d < it->rank; d++) {
-        used += snprintf(position + used, sizeof position - (size_t)used, "%s%" PRId64, d ? ", " : "[", it->index[d]);
+        int64_t index = it->index[d] + (d == 0 && step->input ? run->first_item : 0);
+        used += snprintf(position + used, sizeof position - (size_t)used, "%s%" PRId64, d ? ", " : "[", index);
     }
     return bt_error_set(err, BERTC_INPUT, "%s%s%s = %" PRId64 " is outside the %s of %" PRId64 " rows",
                         step->input ? step->input : "an index computed by the model", position, it->rank ? "]" : "",
@@ -55,7 +56,7 @@ enum bertc_status bt_operand_indices(const struct bt_step *step, const struct bt
     for (int64_t i = 0; i < count; i++, bt_iter_next(&it)) {
         int64_t value = bt_operand_index(ref->dtype, data, it.offset[0]);
         if (value < low || value >= size) {
-            return refuse_index(step, &it, value, size, table, err);
+            return refuse_index(step, run, &it, value, size, table, err);
         }
     }
     return BERTC_OK;

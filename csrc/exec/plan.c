@@ -7,7 +7,7 @@
 #include "exec/builder.h"
 #include "exec/view.h"
 
-static bt_step_fn *const step_fns[BT_OP_COUNT] = {
+bt_step_fn *const bt_step_fns[BT_OP_COUNT] = {
 #define BT_OP(id, name, args, infer, step) bt_step_##step,
 #include "graph/ops.inc"
 #undef BT_OP
@@ -210,7 +210,7 @@ static enum bertc_status add_scratch(struct bt_builder *b, struct bt_step *step,
 static enum bertc_status plan_node(struct bt_builder *b, const struct bt_node *node, struct bertc_error *err)
 {
     struct bt_step step = {
-        .fn = step_fns[node->op], .op = node->op, .nargs = node->nargs, .nouts = node->nouts, .node = node};
+        .fn = bt_step_fns[node->op], .op = node->op, .nargs = node->nargs, .nouts = node->nouts, .node = node};
     step.args = bt_arena_alloc(&b->plan->arena, (size_t)node->nargs, sizeof *step.args);
     if (!step.args) {
         return bt_error_memory(err);

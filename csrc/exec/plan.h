@@ -31,9 +31,8 @@ enum bertc_status bt_plan_new(struct bt_graph *graph, const int64_t *symbols, st
                               const struct bt_kernels *kernels, struct bt_plan **out, struct bertc_error *err);
 void bt_plan_free(struct bt_plan *plan);
 
-/* Runs every step. work has plan->work_size bytes, BT_ALIGN-aligned. inputs: one pointer per graph input leaf, contiguous,
- * int inputs as the graph's dtype says. No allocation. */
-enum bertc_status bt_plan_run(const struct bt_plan *plan, void *work, const void *const *inputs, void *const *outputs,
-                              const struct bt_kernels *kernels, int threads, struct bertc_error *err);
+/* Runs every step. run->work has plan->work_size bytes, BT_ALIGN-aligned; inputs: one pointer per graph input leaf,
+ * contiguous; outputs: one per plan output. No allocation. */
+enum bertc_status bt_plan_run(const struct bt_plan *plan, const struct bt_run *run, struct bertc_error *err);
 
 #endif

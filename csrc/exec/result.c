@@ -3,14 +3,18 @@
 
 #include <string.h>
 
-static void tensor_result(const struct bt_plan_output *output, int32_t slot, struct bertc_value *out)
+static void tensor_result(const struct bt_schedule *schedule, int32_t slot, struct bertc_value *out)
 {
+    const struct bt_plan_output *output = &schedule->plans[0]->outputs[slot];
     out->kind = BERTC_TENSOR;
     out->slot = slot;
     out->tensor.dtype = output->dtype;
     out->tensor.rank = output->rank;
     memcpy(out->tensor.dims, output->dims, sizeof output->dims);
-    bt_contiguous_strides(output->rank, output->dims, out->tensor.strides);
+    if (schedule->parts > 1) {
+        out->tensor.dims[0] = schedule->items;
+    }
+    bt_contiguous_strides(output->rank, out->tensor.dims, out->tensor.strides);
 }
 
 static void scalar_result(struct bt_scalar scalar, struct bertc_value *out)
@@ -22,7 +26,7 @@ static void scalar_result(struct bt_scalar scalar, struct bertc_value *out)
     out->number = scalar.f;
 }
 
-static enum bertc_status make(const struct bt_tree *tree, const struct bt_plan *plan, struct bt_arena *arena,
+static enum bertc_status make(const struct bt_tree *tree, const struct bt_schedule *schedule, struct bt_arena *arena,
                               int32_t *slot, struct bertc_value *out, struct bertc_error *err)
 {
     static const enum bertc_kind containers[] = {
@@ -31,10 +35,10 @@ static enum bertc_status make(const struct bt_tree *tree, const struct bt_plan *
     switch (tree->kind) {
     case BT_TREE_NONE: out->kind = BERTC_NONE; return BERTC_OK;
     case BT_TREE_TENSOR:
-        tensor_result(&plan->outputs[*slot], *slot, out);
+        tensor_result(schedule, *slot, out);
         ++*slot;
         return BERTC_OK;
-    case BT_TREE_SCALAR: scalar_result(plan->values[tree->scalar], out); return BERTC_OK;
+    case BT_TREE_SCALAR: scalar_result(schedule->plans[0]->values[tree->scalar], out); return BERTC_OK;
     case BT_TREE_STRING:
         out->kind = BERTC_STRING;
         out->text = tree->text;
@@ -50,7 +54,7 @@ static enum bertc_status make(const struct bt_tree *tree, const struct bt_plan *
         return bt_error_memory(err);
     }
     for (size_t i = 0; i < out->count; i++) {
-        enum bertc_status status = make(&tree->items[i], plan, arena, slot, &out->items[i], err);
+        enum bertc_status status = make(&tree->items[i], schedule, arena, slot, &out->items[i], err);
         if (status) {
             return status;
         }
@@ -58,9 +62,9 @@ static enum bertc_status make(const struct bt_tree *tree, const struct bt_plan *
     return BERTC_OK;
 }
 
-enum bertc_status bt_result_make(const struct bt_graph *graph, const struct bt_plan *plan, struct bt_arena *arena,
-                                 struct bertc_value *out, struct bertc_error *err)
+enum bertc_status bt_result_make(const struct bt_schedule *schedule, struct bt_arena *arena, struct bertc_value *out,
+                                 struct bertc_error *err)
 {
     int32_t slot = 0;
-    return make(&graph->output, plan, arena, &slot, out, err);
+    return make(&schedule->graph->output, schedule, arena, &slot, out, err);
 }

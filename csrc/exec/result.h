@@ -3,10 +3,10 @@
 #define BT_EXEC_RESULT_H
 
 #include "bertc.h"
-#include "exec/plan.h"
+#include "exec/schedule.h"
 
-/* The graph's output tree as a value tree in `arena`; tensors are numbered depth first, as plan->outputs are. */
-enum bertc_status bt_result_make(const struct bt_graph *graph, const struct bt_plan *plan, struct bt_arena *arena,
-                                 struct bertc_value *out, struct bertc_error *err);
+/* The graph's output tree as a value tree in `arena`; tensors are numbered depth first, as a plan's outputs are. */
+enum bertc_status bt_result_make(const struct bt_schedule *schedule, struct bt_arena *arena, struct bertc_value *out,
+                                 struct bertc_error *err);
 
 #endif

@@ -1,14 +1,11 @@
 /* run.c: carry out a plan's steps */
 #include "exec/plan.h"
 
-enum bertc_status bt_plan_run(const struct bt_plan *plan, void *work, const void *const *inputs, void *const *outputs,
-                              const struct bt_kernels *kernels, int threads, struct bertc_error *err)
+enum bertc_status bt_plan_run(const struct bt_plan *plan, const struct bt_run *run, struct bertc_error *err)
 {
-    const struct bt_run run = {
-        .work = work, .inputs = inputs, .outputs = outputs, .kernels = kernels, .threads = threads};
     for (size_t i = 0; i < plan->step_count; i++) {
         const struct bt_step *step = &plan->steps[i];
-        enum bertc_status status = step->fn(step, &run, err);
+        enum bertc_status status = step->fn(step, run, err);
         if (status == BERTC_OK) {
             continue;
         }

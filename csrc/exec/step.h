@@ -60,6 +60,7 @@ struct bt_run {
     const void *const *inputs;
     void *const *outputs;
     const struct bt_kernels *kernels;
+    int64_t first_item; /* of the call's batch that this run has, for messages */
     int threads;
 };
 
@@ -82,6 +83,8 @@ typedef int64_t bt_step_scratch_fn(const struct bt_step *step, const struct bt_k
 #define BT_OP(id, name, args, infer, step) extern bt_step_fn bt_step_##step;
 #include "graph/ops.inc"
 #undef BT_OP
+/* The step function of each op. (plan.c) */
+extern bt_step_fn *const bt_step_fns[BT_OP_COUNT];
 /* Private workspace by step name; most need none. (scratch.c) */
 int64_t bt_step_scratch(const struct bt_step *step, const struct bt_kernels *kernels);
 /* Copies args[0].ref into outs[0], any strides and dtypes: materialised views and outputs. */

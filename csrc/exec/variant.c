@@ -1,6 +1,9 @@
 /* variant.c: a graph built for one signature, and the dimensions for which it holds */
 #include "exec/variant.h"
 
+#include "exec/batch.h"
+#include "exec/schedule.h"
+#include "graph/tree.h"
 #include "pass/pass.h"
 
 struct bt_variant *bt_variant_ref(struct bt_variant *variant)
@@ -40,6 +43,10 @@ enum bertc_status bt_variant_new(const struct bt_program *program, const struct 
         goto fail;
     }
     status = bt_passes_run(&v->graph, err);
+    if (status) {
+        goto fail;
+    }
+    status = bt_batch_find(&v->graph, &v->batch, err);
     if (status) {
         goto fail;
     }
@@ -100,4 +107,50 @@ bool bt_variant_holds(struct bt_variant *v, const struct bt_signature *call)
         }
     }
     return true;
+}
+
+/* Whether an input leaf's first dimension is the batch. */
+static bool has_batch(const struct bt_variant *v, size_t leaf)
+{
+    const struct bt_value_info *info = &v->graph.values[v->graph.inputs[leaf]];
+    return info->rank > 0 && bt_expr_symbol_index(v->graph.exprs, info->dims[0]) == v->batch;
+}
+
+bool bt_variant_batch(const struct bt_variant *v, const struct bt_signature *call, int64_t *items, int64_t *tokens)
+{
+    const struct bt_graph *g = &v->graph;
+    if (v->batch < 0 || g->input_count > BT_SCHEDULE_LEAVES || bt_tree_tensors(&g->output) > BT_SCHEDULE_LEAVES) {
+        return false;
+    }
+    *tokens = 1;
+    const int64_t *dims = call->dims;
+    for (size_t i = 0; i < g->input_count; i++) {
+        const int rank = g->values[g->inputs[i]].rank;
+        if (has_batch(v, i)) {
+            *items = dims[0];
+            *tokens = rank > 1 && dims[1] > *tokens ? dims[1] : *tokens;
+        }
+        dims += rank;
+    }
+    return true;
+}
+
+enum bertc_status bt_variant_resize(const struct bt_variant *v, struct bertc_value *arg, int64_t items,
+                                    struct bt_arena *arena, size_t *leaf, struct bertc_error *err)
+{
+    if (arg->kind == BERTC_TENSOR && has_batch(v, (*leaf)++)) {
+        arg->tensor.dims[0] = items;
+    }
+    if (arg->count == 0) {
+        return BERTC_OK;
+    }
+    arg->items = bt_arena_copy(arena, arg->items, arg->count * sizeof *arg->items);
+    if (!arg->items) {
+        return bt_error_memory(err);
+    }
+    enum bertc_status status = BERTC_OK;
+    for (size_t i = 0; i < arg->count && !status; i++) {
+        status = bt_variant_resize(v, &arg->items[i], items, arena, leaf, err);
+    }
+    return status;
 }

@@ -89,6 +89,9 @@ int32_t bt_expr_symbol_index(const struct bt_exprs *x, bt_expr e); /* the symbol
  * that overflows or divides by zero gets the value 0 and sets its bit in *failed (first failing id, else -1). */
 void bt_exprs_evaluate(const struct bt_exprs *x, const int64_t *symbols, struct bt_scalar *values, bt_expr *failed);
 
+/* Which expressions depend on a symbol: depends has bt_expr_count() items. */
+void bt_exprs_depend(const struct bt_exprs *x, int32_t symbol, bool *depends);
+
 /* "b", "s + 2", "b*s*4", "0.125", "max(s, 4)": valid until the arena goes. */
 const char *bt_expr_text(struct bt_exprs *x, bt_expr e);
 

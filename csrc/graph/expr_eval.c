@@ -212,3 +212,25 @@ void bt_exprs_evaluate(const struct bt_exprs *x, const int64_t *symbols, struct 
         }
     }
 }
+
+static bool node_depends(const struct bt_expr_node *node, int32_t symbol, const bool *depends)
+{
+    if (node->op == BT_EXPR_SYMBOL) {
+        return node->a == symbol;
+    }
+    for (int32_t t = 0; t < node->term_count; t++) {
+        for (int32_t i = 0; i < node->terms[t].degree; i++) {
+            if (depends[node->terms[t].atoms[i]]) {
+                return true;
+            }
+        }
+    }
+    return (node->a >= 0 && depends[node->a]) || (node->b >= 0 && depends[node->b]);
+}
+
+void bt_exprs_depend(const struct bt_exprs *x, int32_t symbol, bool *depends)
+{
+    for (size_t e = 0; e < x->count; e++) {
+        depends[e] = node_depends(&x->nodes[e], symbol, depends);
+    }
+}

@@ -50,3 +50,12 @@ void bt_tree_text(struct bt_graph *g, const struct bt_tree *tree, struct bt_text
 {
     bt_tree_write(g, tree, put_type, g, text);
 }
+
+size_t bt_tree_tensors(const struct bt_tree *tree)
+{
+    size_t count = tree->kind == BT_TREE_TENSOR;
+    for (int32_t i = 0; i < tree->count; i++) {
+        count += bt_tree_tensors(&tree->items[i]);
+    }
+    return count;
+}

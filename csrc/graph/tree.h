@@ -5,6 +5,8 @@
 #include "base/text.h"
 #include "graph/graph.h"
 
+size_t bt_tree_tensors(const struct bt_tree *tree); /* how many TENSOR leaves it has */
+
 /* "[b, s, 384]" */
 void bt_dims_text(struct bt_graph *g, const struct bt_value_info *info, struct bt_text *text);
 void bt_value_text(struct bt_graph *g, bt_value value, struct bt_text *text);

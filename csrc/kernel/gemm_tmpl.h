@@ -9,12 +9,12 @@
 
 enum {
     NR = PANEL_VECTORS * VF_LANES,
-    DEPTH = 1024,      /* of K at a time: a panel's part stays in the L1 and L2 caches while all rows pass by */
+    DEPTH = 256,           /* of K at a time, each with a sum of its own: the rounding errors of long sums stay small */
     ROWS = 18 * TILE_ROWS, /* of A at a time: their part of K stays in the L2 cache */
 };
 
-/* mr rows by `panels` panels of C, over kc values of K. `b` is the first panel, the next is b_step further. C holds the sum so far
- * unless this is the first part of K. */
+/* mr rows by `panels` panels of C, over kc values of K. `b` is the first panel, the next is b_step further. The part's sum
+ * is added to C, or to the bias when it is the first part. */
 BT_INLINE void tile(int mr, int panels, int64_t kc, const float *a, int64_t lda, const float *b, int64_t b_step, float *c,
                     int64_t ldc, bool first, const float *bias)
 {
@@ -24,8 +24,7 @@ BT_INLINE void tile(int mr, int panels, int64_t kc, const float *a, int64_t lda,
     for (int i = 0; i < mr; i++) {
         BT_UNROLL
         for (int j = 0; j < nv; j++) {
-            const float *start = first ? bias : c + i * ldc;
-            sum[i][j] = start ? vf_load(start + j * VF_LANES) : vf_set1(0.0f);
+            sum[i][j] = vf_set1(0.0f);
         }
     }
     for (int64_t k = 0; k < kc; k++) {
@@ -47,7 +46,9 @@ BT_INLINE void tile(int mr, int panels, int64_t kc, const float *a, int64_t lda,
     for (int i = 0; i < mr; i++) {
         BT_UNROLL
         for (int j = 0; j < nv; j++) {
-            vf_store(c + i * ldc + j * VF_LANES, sum[i][j]);
+            const float *before = first ? bias : c + i * ldc;
+            const vf y = before ? vf_add(sum[i][j], vf_load(before + j * VF_LANES)) : sum[i][j];
+            vf_store(c + i * ldc + j * VF_LANES, y);
         }
     }
 }

@@ -3,6 +3,15 @@
 
 #include "load/lower.h"
 
+/* Whether the list has tensors; fails the call when not. */
+static bool has_items(struct bt_call *c, struct bt_dyn list)
+{
+    if (bt_lower_count(list) == 0) {
+        bt_lower_fail(c, BERTC_INPUT, "the list of tensors is empty");
+    }
+    return c->status == BERTC_OK;
+}
+
 static struct bt_dyn joined(struct bt_call *c, struct bt_dyn list, int dim)
 {
     size_t count = 0;
@@ -36,18 +45,15 @@ void bt_aten_cat(struct bt_call *c)
     if (bt_lower_count(list) == 0) {
         list = all;
     }
-    if (bt_lower_count(list) == 0) {
-        bt_lower_fail(c, BERTC_INPUT, "the list of tensors is empty");
-        return;
+    if (has_items(c, list)) {
+        c->out = joined(c, list, bt_lower_dim(c, c->args[1], bt_lower_rank(c, list.seq->items[0])));
     }
-    c->out = joined(c, list, bt_lower_dim(c, c->args[1], bt_lower_rank(c, list.seq->items[0])));
 }
 
 void bt_aten_stack(struct bt_call *c)
 {
     struct bt_dyn list = bt_lower_seq(c, BT_DYN_LIST, NULL, 0), all = c->args[0];
-    if (bt_lower_count(all) == 0) {
-        bt_lower_fail(c, BERTC_INPUT, "the list of tensors is empty");
+    if (!has_items(c, all)) {
         return;
     }
     int dim = bt_lower_dim(c, c->args[1], bt_lower_rank(c, all.seq->items[0]) + 1);
@@ -68,7 +74,9 @@ static void join_at_least(struct bt_call *c, int rank, int dim)
         }
         bt_lower_append(c, &list, x);
     }
-    c->out = joined(c, list, dim);
+    if (has_items(c, list)) {
+        c->out = joined(c, list, dim);
+    }
 }
 
 void bt_aten_hstack(struct bt_call *c)

@@ -106,7 +106,9 @@ static inline bool net_run(struct net *net, int threads)
     size_t work_size = (size_t)net->plan->work_size;
     unsigned char *work = bt_alloc(work_size + NET_GUARD, 1);
     memset(work, 0xff, work_size + NET_GUARD);
-    enum bertc_status status = bt_plan_run(net->plan, work, net->inputs, outputs, &net->kernels, threads, &net->err);
+    const struct bt_run run = {
+        .work = work, .inputs = net->inputs, .outputs = outputs, .kernels = &net->kernels, .threads = threads};
+    enum bertc_status status = bt_plan_run(net->plan, &run, &net->err);
     bool clean = true;
     for (size_t g = 0; g < NET_GUARD; g++) {
         clean = clean && work[work_size + g] == 0xff;

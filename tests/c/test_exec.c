@@ -411,7 +411,8 @@ static void test_symbols(void)
         struct bt_plan *plan = NULL;
         CHECK(bt_plan_new(&net.graph, &size, net.weights, &net.kernels, &plan, &net.err) == BERTC_OK);
         CHECK(plan->outputs[0].dims[0] == size && plan->values[s].i == size);
-        CHECK(bt_plan_run(plan, NULL, inputs, outputs, &net.kernels, 1, &net.err) == BERTC_OK);
+        const struct bt_run run = {.inputs = inputs, .outputs = outputs, .kernels = &net.kernels, .threads = 1};
+        CHECK(bt_plan_run(plan, &run, &net.err) == BERTC_OK);
         for (int64_t i = 0; i < size; i++) {
             CHECK(sums[i] == (float)(9 * i + 6));
         }
