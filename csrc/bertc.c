@@ -36,8 +36,8 @@ struct bertc_call {
     struct bertc_value result;
 };
 
-/* The arguments to build a graph for before any call: the traced example, else ids of a batch of 3 sequences of 11 for each
- * Tensor (sizes that no weight has by chance). False when a parameter is neither a tensor nor optional. */
+/* The arguments to build a graph for before any call: the traced example, else ids of a batch of 3 sequences of 11
+ * for each Tensor (sizes that no weight has by chance). False when a parameter is neither a tensor nor optional. */
 static bool example_arguments(const struct bt_program *program, struct bt_arena *arena, struct bertc_value **out)
 {
     if (program->example) {
@@ -198,12 +198,13 @@ const struct bertc_weight *bertc_model_weights(const struct bertc_model *model, 
 }
 
 /* Writes a variant's description with `write`, under the lock that guards the graph's scratch text. */
-static enum bertc_status describe(struct bertc_model *model, void (*write)(struct bt_graph *g, void *context), void *context,
-                                  struct bertc_error *err)
+static enum bertc_status describe(struct bertc_model *model, void (*write)(struct bt_graph *g, void *context),
+                                  void *context, struct bertc_error *err)
 {
     struct bt_variant *variant = bt_cache_latest(&model->cache);
     if (!variant) {
-        return bt_error_set(err, BERTC_INPUT, "%s: the graph is built at the first call, as its inputs could not be guessed",
+        return bt_error_set(err, BERTC_INPUT,
+                            "%s: the graph is built at the first call, as its inputs could not be guessed",
                             model->name);
     }
     pthread_mutex_lock(&model->cache.build);
@@ -255,7 +256,8 @@ static void write_signature(struct bt_graph *g, void *context)
     bt_tree_text(g, &g->output, &t->outputs);
 }
 
-enum bertc_status bertc_model_signature(struct bertc_model *model, char **inputs, char **outputs, struct bertc_error *err)
+enum bertc_status bertc_model_signature(struct bertc_model *model, char **inputs, char **outputs,
+                                        struct bertc_error *err)
 {
     struct signature_text t = {0};
     enum bertc_status status = describe(model, write_signature, &t, err);
@@ -284,8 +286,8 @@ static void append_params(struct bertc_error *err, const struct bt_program *prog
     bt_error_append(err, ")");
 }
 
-static enum bertc_status bind(struct bertc_call *call, const struct bertc_value *given_args, const bool *given, size_t count,
-                              struct bertc_value **out, struct bertc_error *err)
+static enum bertc_status bind(struct bertc_call *call, const struct bertc_value *given_args, const bool *given,
+                              size_t count, struct bertc_value **out, struct bertc_error *err)
 {
     const struct bt_program *program = call->model->program;
     struct bertc_value *args = bt_arena_alloc(&call->arena, program->param_count, sizeof *args);
@@ -307,8 +309,8 @@ static enum bertc_status bind(struct bertc_call *call, const struct bertc_value 
     return BERTC_OK;
 }
 
-enum bertc_status bertc_call_new(struct bertc_model *model, const struct bertc_value *args, const bool *given, size_t count,
-                                 struct bertc_call **out, struct bertc_error *err)
+enum bertc_status bertc_call_new(struct bertc_model *model, const struct bertc_value *args, const bool *given,
+                                 size_t count, struct bertc_call **out, struct bertc_error *err)
 {
     struct bertc_call *call = bt_calloc(1, sizeof *call);
     if (!call) {

@@ -16,7 +16,17 @@
 #endif
 
 /* An argument or a result: a tree of tensors, numbers, strings and containers. Memory belongs to whoever made it. */
-enum bertc_kind { BERTC_NONE, BERTC_BOOL, BERTC_INT, BERTC_FLOAT, BERTC_STRING, BERTC_TENSOR, BERTC_TUPLE, BERTC_LIST, BERTC_DICT };
+enum bertc_kind {
+    BERTC_NONE,
+    BERTC_BOOL,
+    BERTC_INT,
+    BERTC_FLOAT,
+    BERTC_STRING,
+    BERTC_TENSOR,
+    BERTC_TUPLE,
+    BERTC_LIST,
+    BERTC_DICT
+};
 
 struct bertc_value {
     enum bertc_kind kind;
@@ -46,7 +56,8 @@ struct bertc_model; /* immutable after load, shared by threads */
 struct bertc_call;  /* one prepared call: arguments bound, plan found, outputs known */
 
 /* Opens a model file, or a Hugging Face directory. threads 0 = the process default. */
-BERTC_API enum bertc_status bertc_model_load(const char *path, int threads, struct bertc_model **out, struct bertc_error *err);
+BERTC_API enum bertc_status bertc_model_load(const char *path, int threads, struct bertc_model **out,
+                                             struct bertc_error *err);
 /* The same from memory, which must stay valid and unchanged until release(owner) is called. `name` is for messages. */
 BERTC_API enum bertc_status bertc_model_load_memory(const void *data, size_t size, const char *name,
                                                     void (*release)(void *owner), void *owner, int threads,
@@ -59,8 +70,10 @@ BERTC_API const struct bertc_param *bertc_model_params(const struct bertc_model 
 BERTC_API const struct bertc_weight *bertc_model_weights(const struct bertc_model *model, size_t *count);
 /* The graph's text (of the latest signature called, else of the traced example), by bt_alloc: free with bertc_free. */
 BERTC_API enum bertc_status bertc_model_graph(struct bertc_model *model, char **out, struct bertc_error *err);
-/* The outputs' structure, dtypes and symbolic dims as text, e.g. "(float32[b, s, 384], float32[b, 384])"; likewise inputs. */
-BERTC_API enum bertc_status bertc_model_signature(struct bertc_model *model, char **inputs, char **outputs, struct bertc_error *err);
+/* The outputs' structure, dtypes and symbolic dims as text, e.g. "(float32[b, s, 384], float32[b, 384])"; likewise
+ * inputs. */
+BERTC_API enum bertc_status bertc_model_signature(struct bertc_model *model, char **inputs, char **outputs,
+                                                  struct bertc_error *err);
 
 /* Binds one value per parameter (kind BERTC_NONE with `given[i]` false = not passed: the default is used, or
  * BERTC_INPUT). Tensor data must stay valid until the call is freed. */
@@ -74,8 +87,9 @@ BERTC_API void bertc_call_free(struct bertc_call *call);
 
 BERTC_API void bertc_free(void *p);
 
-/* Settings of the process. Threads of models that name none; 0 = back to BERTC_NUM_THREADS, else the processors we may
- * use. The GEMM library is an OpenBLAS to try before the system's: the path is copied, and counts before the first run. */
+/* Settings of the process. Threads of models that name none; 0 = back to BERTC_NUM_THREADS, else the processors we
+ * may use. The GEMM library is an OpenBLAS to try before the system's: the path is copied, and counts before the
+ * first run. */
 BERTC_API void bertc_set_threads(int threads);
 BERTC_API int bertc_threads(void);
 BERTC_API void bertc_set_gemm_library(const char *path);

@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Zero-initialise; data is NUL-terminated once something was added, made by bt_alloc and freed by bt_free. After a failed
- * allocation `failed` stays set and further additions do nothing. */
+/* Zero-initialise; data is NUL-terminated once something was added, made by bt_alloc and freed by bt_free. After a
+ * failed allocation `failed` stays set and further additions do nothing. */
 struct bt_text {
     char *data;
     size_t size, cap;

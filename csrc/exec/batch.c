@@ -1,6 +1,7 @@
 /* batch.c: prove that a graph computes each item of its batch alone
- * Every value is either shared (it does not depend on the batch symbol) or batched (its first dimension is the symbol, and
- * nothing else of it is). The rules below say for each op which operands keep that so; what they don't know is refused. */
+ * Every value is either shared (it does not depend on the batch symbol) or batched (its first dimension is the
+ * symbol, and nothing else of it is). The rules below say for each op which operands keep that so; what they don't
+ * know is refused. */
 #include "exec/batch.h"
 
 #include "exec/step.h"
@@ -219,19 +220,32 @@ static bool full(const struct proof *p, const struct bt_node *node)
     return node->args[0].count > 0; /* one value for all items */
 }
 
-/* By step: ops that run the same way mix items the same way. What is not listed (arange over the batch, indexing, per-tensor
- * quantisation) is refused. */
+/* By step: ops that run the same way mix items the same way. What is not listed (arange over the batch, indexing,
+ * per-tensor quantisation) is refused. */
 static const struct {
     bt_step_fn *step;
     rule_fn *rule;
 } rules[] = {
-    {bt_step_view, view},           {bt_step_pointwise, pointwise}, {bt_step_reduce, along_dims},
-    {bt_step_reduce_arg, along_dims}, {bt_step_cumsum, along_dims}, {bt_step_softmax, along_dims},
-    {bt_step_flip, along_dims},     {bt_step_roll, along_dims},     {bt_step_linear, linear},
-    {bt_step_matmul, matrices},     {bt_step_sdpa, matrices},       {bt_step_layer_norm, layer_norm},
-    {bt_step_embedding, embedding}, {bt_step_conv1d, conv1d},       {bt_step_gather, gather},
-    {bt_step_cat, cat},             {bt_step_pad, pad},             {bt_step_triangle, triangle},
-    {bt_step_scatter, scatter},     {bt_step_full, full},
+    {bt_step_view, view},
+    {bt_step_pointwise, pointwise},
+    {bt_step_reduce, along_dims},
+    {bt_step_reduce_arg, along_dims},
+    {bt_step_cumsum, along_dims},
+    {bt_step_softmax, along_dims},
+    {bt_step_flip, along_dims},
+    {bt_step_roll, along_dims},
+    {bt_step_linear, linear},
+    {bt_step_matmul, matrices},
+    {bt_step_sdpa, matrices},
+    {bt_step_layer_norm, layer_norm},
+    {bt_step_embedding, embedding},
+    {bt_step_conv1d, conv1d},
+    {bt_step_gather, gather},
+    {bt_step_cat, cat},
+    {bt_step_pad, pad},
+    {bt_step_triangle, triangle},
+    {bt_step_scatter, scatter},
+    {bt_step_full, full},
 };
 
 static bool keeps_items_apart(const struct proof *p, const struct bt_node *node)

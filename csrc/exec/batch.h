@@ -1,6 +1,6 @@
 /* batch.h: prove that a graph computes each item of its batch alone
- * Such a graph may run on a few sequences at a time: their activations stay in a core's cache through all layers, and the
- * cores share the batch without waiting for each other. */
+ * Such a graph may run on a few sequences at a time: their activations stay in a core's cache through all layers,
+ * and the cores share the batch without waiting for each other. */
 #ifndef BT_EXEC_BATCH_H
 #define BT_EXEC_BATCH_H
 

@@ -42,8 +42,7 @@ static void to_front(void **items, int from)
     items[0] = item;
 }
 
-static struct bt_planned *find_plan(struct bt_cache *cache, const struct bt_signature *call, uint64_t hash,
-                                    int threads)
+static struct bt_planned *find_plan(struct bt_cache *cache, const struct bt_signature *call, uint64_t hash, int threads)
 {
     struct bt_planned *found = NULL;
     pthread_mutex_lock(&cache->lock);
@@ -160,7 +159,8 @@ static enum bertc_status cut_batch(const struct request *request, struct bt_plan
 {
     struct bt_schedule *s = &p->schedule;
     int64_t items, tokens;
-    *s = (struct bt_schedule){.parts = 1, .graph = &p->variant->graph, .symbol = p->variant->batch, .dims = p->signature.dims};
+    *s = (struct bt_schedule){
+        .parts = 1, .graph = &p->variant->graph, .symbol = p->variant->batch, .dims = p->signature.dims};
     if (!bt_variant_batch(p->variant, &p->signature, &items, &tokens)) {
         return BERTC_OK;
     }
@@ -204,7 +204,8 @@ static enum bertc_status make_planned(const struct request *request, struct bt_p
     if (!status && p->schedule.parts == 1) {
         /* Planning parts may have bound the symbols anew: they must be the call's. */
         bt_variant_holds(p->variant, request->call);
-        status = bt_plan_new(&p->variant->graph, p->variant->symbols, request->weights, request->kernels, &p->plan, err);
+        status =
+            bt_plan_new(&p->variant->graph, p->variant->symbols, request->weights, request->kernels, &p->plan, err);
         p->schedule.plans[0] = p->plan;
     }
     if (status) {
@@ -216,10 +217,10 @@ static enum bertc_status make_planned(const struct request *request, struct bt_p
     return BERTC_OK;
 }
 
-enum bertc_status bt_cache_plan(struct bt_cache *cache, const struct bt_program *program, const struct bertc_value *args,
-                                const struct bt_signature *call, struct bt_weights *weights,
-                                const struct bt_kernels *kernels, int threads, struct bt_planned **out,
-                                struct bertc_error *err)
+enum bertc_status bt_cache_plan(struct bt_cache *cache, const struct bt_program *program,
+                                const struct bertc_value *args, const struct bt_signature *call,
+                                struct bt_weights *weights, const struct bt_kernels *kernels, int threads,
+                                struct bt_planned **out, struct bertc_error *err)
 {
     const struct request request = {cache, program, args, call, weights, kernels, threads};
     const uint64_t hash = bt_signature_hash(call);
@@ -242,8 +243,8 @@ struct bt_variant *bt_cache_latest(struct bt_cache *cache)
     return variant;
 }
 
-enum bertc_status bt_cache_build(struct bt_cache *cache, const struct bt_program *program, const struct bertc_value *args,
-                                 struct bertc_error *err)
+enum bertc_status bt_cache_build(struct bt_cache *cache, const struct bt_program *program,
+                                 const struct bertc_value *args, struct bertc_error *err)
 {
     struct bt_variant *variant = NULL;
     pthread_mutex_lock(&cache->build);

@@ -39,15 +39,16 @@ void bt_cache_init(struct bt_cache *cache);
 void bt_cache_free(struct bt_cache *cache);
 
 /* The plan for a call, made if need be. The caller unrefs it. */
-enum bertc_status bt_cache_plan(struct bt_cache *cache, const struct bt_program *program, const struct bertc_value *args,
-                                const struct bt_signature *call, struct bt_weights *weights,
-                                const struct bt_kernels *kernels, int threads, struct bt_planned **out, struct bertc_error *err);
+enum bertc_status bt_cache_plan(struct bt_cache *cache, const struct bt_program *program,
+                                const struct bertc_value *args, const struct bt_signature *call,
+                                struct bt_weights *weights, const struct bt_kernels *kernels, int threads,
+                                struct bt_planned **out, struct bertc_error *err);
 void bt_planned_unref(struct bt_planned *planned); /* NULL is fine */
 
 /* The variant used last, referenced; NULL when none was built yet. */
 struct bt_variant *bt_cache_latest(struct bt_cache *cache);
 /* Builds and keeps the variant for arguments whose data is not needed (an example). */
-enum bertc_status bt_cache_build(struct bt_cache *cache, const struct bt_program *program, const struct bertc_value *args,
-                                 struct bertc_error *err);
+enum bertc_status bt_cache_build(struct bt_cache *cache, const struct bt_program *program,
+                                 const struct bertc_value *args, struct bertc_error *err);
 
 #endif

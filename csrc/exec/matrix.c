@@ -98,9 +98,17 @@ void bt_product_one(const struct bt_product *p)
         return;
     }
     if (p->panels) {
-        p->kernels->panel->run(&(struct bt_panel_args){.M = p->m, .N = p->n, .K = p->k, .A = p->a, .lda = p->lda,
-                                                       .B = p->b, .bias = p->bias, .residual = p->residual,
-                                                       .ldr = p->ldc, .C = p->c, .ldc = p->ldc,
+        p->kernels->panel->run(&(struct bt_panel_args){.M = p->m,
+                                                       .N = p->n,
+                                                       .K = p->k,
+                                                       .A = p->a,
+                                                       .lda = p->lda,
+                                                       .B = p->b,
+                                                       .bias = p->bias,
+                                                       .residual = p->residual,
+                                                       .ldr = p->ldc,
+                                                       .C = p->c,
+                                                       .ldc = p->ldc,
                                                        .activation = p->activation});
         return;
     }

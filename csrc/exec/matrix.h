@@ -28,8 +28,8 @@ void bt_packed_plan(struct bt_packed *p, const struct bt_ref *ref, bool copy, in
 /* The operand's address; makes the copy first if there is to be one. */
 const void *bt_packed_load(const struct bt_packed *p, const struct bt_run *run);
 
-/* C (m x n) = activation(A (m x k) B + bias) + residual. B is k x n, or n x k when trans_b; bias has n items or is NULL;
- * residual lies like C or is NULL. */
+/* C (m x n) = activation(A (m x k) B + bias) + residual. B is k x n, or n x k when trans_b; bias has n items or is
+ * NULL; residual lies like C or is NULL. */
 struct bt_product {
     int64_t m, n, k;
     const float *a, *b, *bias, *residual;

@@ -25,8 +25,8 @@ struct bt_plan {
     struct bt_scalar *values; /* of the graph's expressions */
 };
 
-/* symbols: one value per symbol of the graph. outputs[i] is the i-th TENSOR leaf of graph->output, depth first (the same
- * value twice gives two). Weights that need another form are prepared in `weights`. */
+/* symbols: one value per symbol of the graph. outputs[i] is the i-th TENSOR leaf of graph->output, depth first (the
+ * same value twice gives two). Weights that need another form are prepared in `weights`. */
 enum bertc_status bt_plan_new(struct bt_graph *graph, const int64_t *symbols, struct bt_weights *weights,
                               const struct bt_kernels *kernels, struct bt_plan **out, struct bertc_error *err);
 void bt_plan_free(struct bt_plan *plan);

@@ -31,8 +31,9 @@ static int64_t part_begin(const struct bt_schedule *s, int64_t part)
     return part * smaller + (part < larger_parts ? part : larger_parts);
 }
 
-static enum bertc_status run_plan(const struct bt_plan *plan, const struct bt_schedule_run *run, const void *const *inputs,
-                                  void *const *outputs, int64_t first_item, int threads, struct bertc_error *err)
+static enum bertc_status run_plan(const struct bt_plan *plan, const struct bt_schedule_run *run,
+                                  const void *const *inputs, void *const *outputs, int64_t first_item, int threads,
+                                  struct bertc_error *err)
 {
     const size_t need = (size_t)plan->work_size;
     size_t got;

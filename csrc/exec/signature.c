@@ -37,8 +37,8 @@ static bool add_tensor(struct bt_signature *s, struct bt_arena *arena, const str
     return true;
 }
 
-static enum bertc_status add_value(struct bt_signature *s, struct bt_arena *arena, const struct bertc_value *value, int depth,
-                                   struct bertc_error *err)
+static enum bertc_status add_value(struct bt_signature *s, struct bt_arena *arena, const struct bertc_value *value,
+                                   int depth, struct bertc_error *err)
 {
     if (depth > MAX_DEPTH) {
         return bt_error_set(err, BERTC_INPUT, "arguments nest deeper than %d containers", MAX_DEPTH);
@@ -67,8 +67,8 @@ static enum bertc_status add_value(struct bt_signature *s, struct bt_arena *aren
     return ok ? BERTC_OK : bt_error_memory(err);
 }
 
-enum bertc_status bt_signature_make(struct bt_signature *signature, struct bt_arena *arena, const struct bertc_value *args,
-                                    size_t count, struct bertc_error *err)
+enum bertc_status bt_signature_make(struct bt_signature *signature, struct bt_arena *arena,
+                                    const struct bertc_value *args, size_t count, struct bertc_error *err)
 {
     *signature = (struct bt_signature){0};
     for (size_t i = 0; i < count; i++) {

@@ -20,8 +20,8 @@ struct bt_signature {
 };
 
 /* Reads the arguments, depth first. Memory comes from the arena. Containers nested deeper than 16 are BERTC_INPUT. */
-enum bertc_status bt_signature_make(struct bt_signature *signature, struct bt_arena *arena, const struct bertc_value *args,
-                                    size_t count, struct bertc_error *err);
+enum bertc_status bt_signature_make(struct bt_signature *signature, struct bt_arena *arena,
+                                    const struct bertc_value *args, size_t count, struct bertc_error *err);
 
 bool bt_signature_same_key(const struct bt_signature *a, const struct bt_signature *b);
 bool bt_signature_same_dims(const struct bt_signature *a, const struct bt_signature *b);

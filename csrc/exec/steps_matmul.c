@@ -145,8 +145,8 @@ static void multiply_range(void *context, int64_t begin, int64_t end)
     }
 }
 
-static void multiply_f32(const struct multiply *p, const struct bt_step *step, const struct bt_run *run, const void *bias,
-                         float *out)
+static void multiply_f32(const struct multiply *p, const struct bt_step *step, const struct bt_run *run,
+                         const void *bias, float *out)
 {
     struct batch batch = {p,
                           {.m = p->m,

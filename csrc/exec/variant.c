@@ -21,8 +21,8 @@ void bt_variant_unref(struct bt_variant *variant)
     }
 }
 
-enum bertc_status bt_variant_new(const struct bt_program *program, const struct bertc_value *args, struct bt_variant **out,
-                                 struct bertc_error *err)
+enum bertc_status bt_variant_new(const struct bt_program *program, const struct bertc_value *args,
+                                 struct bt_variant **out, struct bertc_error *err)
 {
     struct bt_variant *v = bt_calloc(1, sizeof *v);
     if (!v) {

@@ -20,8 +20,8 @@ struct bt_variant {
 };
 
 /* Builds the program's graph for these arguments and runs the passes over it. */
-enum bertc_status bt_variant_new(const struct bt_program *program, const struct bertc_value *args, struct bt_variant **out,
-                                 struct bertc_error *err);
+enum bertc_status bt_variant_new(const struct bt_program *program, const struct bertc_value *args,
+                                 struct bt_variant **out, struct bertc_error *err);
 struct bt_variant *bt_variant_ref(struct bt_variant *variant);
 void bt_variant_unref(struct bt_variant *variant); /* NULL is fine */
 
@@ -29,9 +29,10 @@ void bt_variant_unref(struct bt_variant *variant); /* NULL is fine */
  * variant->symbols holds the call's symbols. */
 bool bt_variant_holds(struct bt_variant *variant, const struct bt_signature *call);
 
-/* Whether the batch of a call that the variant holds for may be cut: how many items it has, and about how many tokens an
- * item. */
-bool bt_variant_batch(const struct bt_variant *variant, const struct bt_signature *call, int64_t *items, int64_t *tokens);
+/* Whether the batch of a call that the variant holds for may be cut: how many items it has, and about how many
+ * tokens an item. */
+bool bt_variant_batch(const struct bt_variant *variant, const struct bt_signature *call, int64_t *items,
+                      int64_t *tokens);
 /* Gives the tensors of an argument that have the batch another number of items; containers are copied into the arena.
  * *leaf counts the tensors from argument to argument. */
 enum bertc_status bt_variant_resize(const struct bt_variant *variant, struct bertc_value *arg, int64_t items,

@@ -1,7 +1,7 @@
 /* gemm_tmpl.h: the packed GEMM, over the vectors of a header of kernel/simd/
- * A gemm.c includes that header, defines BT_VERSION(name), TILE_ROWS, PANEL_VECTORS and WIDE_PANELS, then includes this. The tile of
- * C lives in registers: TILE_ROWS x PANEL_VECTORS accumulators, one vector of B each, one broadcast of A.
- * One or two rows take WIDE_PANELS panels at a time: more chains, to hide the latency of an fma. */
+ * A gemm.c includes that header, defines BT_VERSION(name), TILE_ROWS, PANEL_VECTORS and WIDE_PANELS, then includes
+ * this. The tile of C lives in registers: TILE_ROWS x PANEL_VECTORS accumulators, one vector of B each, one
+ * broadcast of A. One or two rows take WIDE_PANELS panels at a time: more chains, to hide the latency of an fma. */
 #include <string.h>
 
 #include "kernel/math_tmpl.h"
@@ -9,14 +9,14 @@
 
 enum {
     NR = PANEL_VECTORS * VF_LANES,
-    DEPTH = 256,           /* of K at a time, each with a sum of its own: the rounding errors of long sums stay small */
+    DEPTH = 256, /* of K at a time, each with a sum of its own: the rounding errors of long sums stay small */
     ROWS = 18 * TILE_ROWS, /* of A at a time: their part of K stays in the L2 cache */
 };
 
-/* mr rows by `panels` panels of C, over kc values of K. `b` is the first panel, the next is b_step further. The part's sum
- * is added to C, or to the bias when it is the first part. */
-BT_INLINE void tile(int mr, int panels, int64_t kc, const float *a, int64_t lda, const float *b, int64_t b_step, float *c,
-                    int64_t ldc, bool first, const float *bias)
+/* mr rows by `panels` panels of C, over kc values of K. `b` is the first panel, the next is b_step further. The
+ * part's sum is added to C, or to the bias when it is the first part. */
+BT_INLINE void tile(int mr, int panels, int64_t kc, const float *a, int64_t lda, const float *b, int64_t b_step,
+                    float *c, int64_t ldc, bool first, const float *bias)
 {
     const int nv = panels * PANEL_VECTORS;
     vf sum[TILE_ROWS][WIDE_PANELS * PANEL_VECTORS];
@@ -82,7 +82,7 @@ TILE(wide_1, 1, WIDE_PANELS)
 TILE(wide_2, 2, WIDE_PANELS)
 
 static tile_fn *const tiles[TILE_ROWS + 1] = {
-    NULL,     tile_1, tile_2, tile_3,  tile_4,  tile_5,  tile_6,
+    NULL,   tile_1, tile_2, tile_3,  tile_4,  tile_5,  tile_6,
 #if TILE_ROWS > 6
     tile_7, tile_8, tile_9, tile_10, tile_11, tile_12, tile_13, tile_14,
 #endif

@@ -8,8 +8,10 @@ int64_t bt_panel_size(int64_t nr, int64_t K, int64_t N)
     return (N + nr - 1) / nr * nr * K;
 }
 
-/* One panel of `cols` columns. In blocks of rows, so that a transposed weight is read and written by whole cache lines. */
-static void pack_panel(int64_t nr, int64_t K, int64_t cols, const float *B, int64_t k_stride, int64_t n_stride, float *out)
+/* One panel of `cols` columns. In blocks of rows, so that a transposed weight is read and written by whole cache
+ * lines. */
+static void pack_panel(int64_t nr, int64_t K, int64_t cols, const float *B, int64_t k_stride, int64_t n_stride,
+                       float *out)
 {
     enum { ROWS = 16 };
     for (int64_t k0 = 0; k0 < K; k0 += ROWS) {

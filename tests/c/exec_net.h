@@ -107,7 +107,7 @@ static inline bool net_run(struct net *net, int threads)
     unsigned char *work = bt_alloc(work_size + NET_GUARD, 1);
     memset(work, 0xff, work_size + NET_GUARD);
     const struct bt_run run = {
-        .work = work, .inputs = net->inputs, .outputs = outputs, .kernels = &net->kernels, .threads = threads};
+        .work = (char *)work, .inputs = net->inputs, .outputs = outputs, .kernels = &net->kernels, .threads = threads};
     enum bertc_status status = bt_plan_run(net->plan, &run, &net->err);
     bool clean = true;
     for (size_t g = 0; g < NET_GUARD; g++) {
