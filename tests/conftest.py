@@ -37,4 +37,6 @@ def same(a, b) -> bool:
     """Whether two results agree in every bit."""
     if isinstance(a, np.ndarray):
         return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+    if isinstance(a, dict):
+        return list(a) == list(b) and same(tuple(a.values()), tuple(b.values()))
     return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b))
