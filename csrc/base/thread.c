@@ -1,4 +1,4 @@
-/* thread.c: one pool of sleeping workers for the process */
+/* thread.c: one pool of workers for the process, asleep but for moments after a loop */
 #include "base/thread.h"
 
 #include <limits.h>
@@ -7,10 +7,15 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/cpu.h"
 
-enum { MAX_WORKERS = 255, RANGES_PER_THREAD = 4 };
+enum {
+    MAX_WORKERS = 255,
+    RANGES_PER_THREAD = 4,
+    PATIENCE_NS = 30000, /* the steps of one run follow each other closer than it takes to wake a thread */
+};
 
 /* A loop in progress, on its caller's stack. All but `next` is guarded by the pool's lock or set before sharing. */
 struct job {
@@ -20,7 +25,7 @@ struct job {
     int64_t range;
     _Atomic int64_t next;
     int open;   /* workers reserved that have not come yet */
-    int active; /* workers inside */
+    _Atomic int active; /* workers inside; changed under the lock */
     pthread_cond_t done;
     struct job *link;
 };
@@ -31,7 +36,40 @@ static struct {
     struct job *jobs; /* with open > 0 */
     int workers;
     int idle; /* workers neither inside a job nor reserved for one */
+    _Atomic unsigned opened; /* counts jobs, for workers that look out for the next */
 } pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
+
+static inline void pause_briefly(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+static int64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* Looks for a while whether a job is opened after `seen` ones. */
+static void await_job(unsigned seen)
+{
+    for (int64_t end = now_ns() + PATIENCE_NS; atomic_load(&pool.opened) == seen && now_ns() < end;) {
+        pause_briefly();
+    }
+}
+
+/* Looks for a while whether the last worker leaves the job. */
+static void await_workers(const struct job *job)
+{
+    for (int64_t end = now_ns() + PATIENCE_NS; atomic_load(&job->active) > 0 && now_ns() < end;) {
+        pause_briefly();
+    }
+}
 
 static void run_ranges(struct job *job)
 {
@@ -59,6 +97,12 @@ static void *worker_main(void *unused)
     (void)unused;
     pthread_mutex_lock(&pool.lock);
     for (;;) {
+        if (!pool.jobs) {
+            const unsigned seen = atomic_load(&pool.opened);
+            pthread_mutex_unlock(&pool.lock);
+            await_job(seen);
+            pthread_mutex_lock(&pool.lock);
+        }
         while (!pool.jobs) {
             pthread_cond_wait(&pool.wake, &pool.lock);
         }
@@ -136,6 +180,7 @@ static int open_job(struct job *job, int wanted)
         job->open = reserved;
         job->link = pool.jobs;
         pool.jobs = job;
+        atomic_fetch_add(&pool.opened, 1);
     }
     for (int i = 0; i < reserved; i++) {
         pthread_cond_signal(&pool.wake);
@@ -151,6 +196,11 @@ static void close_job(struct job *job)
     if (job->open > 0) {
         unlink_job(job);
         pool.idle += job->open;
+    }
+    if (job->active > 0) {
+        pthread_mutex_unlock(&pool.lock);
+        await_workers(job);
+        pthread_mutex_lock(&pool.lock);
     }
     while (job->active > 0) {
         pthread_cond_wait(&job->done, &pool.lock);

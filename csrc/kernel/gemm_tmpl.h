@@ -9,14 +9,27 @@
 
 enum {
     NR = PANEL_VECTORS * VF_LANES,
+    CACHE_LINE = 16, /* floats */
     DEPTH = 256, /* of K at a time, each with a sum of its own: the rounding errors of long sums stay small */
     ROWS = 18 * TILE_ROWS, /* of A at a time: their part of K stays in the L2 cache */
 };
 
-/* mr rows by `panels` panels of C, over kc values of K. `b` is the first panel, the next is b_step further. The
- * part's sum is added to C, or to the bias when it is the first part. */
-BT_INLINE void tile(int mr, int panels, int64_t kc, const float *a, int64_t lda, const float *b, int64_t b_step,
-                    float *c, int64_t ldc, bool first, const float *bias)
+/* A block of C and what goes into it. */
+struct block {
+    int64_t kc; /* values of K */
+    const float *a;
+    int64_t lda;
+    const float *b;    /* the first panel, at the first of these values of K */
+    int64_t b_step;    /* from panel to panel */
+    const float *next; /* the panel after these: on its way to the cache meanwhile */
+    float *c;
+    int64_t ldc;
+    const float *before; /* what the sum is added to: C so far, the bias, or NULL */
+    int64_t before_step; /* from row to row */
+};
+
+/* mr rows by `panels` panels. */
+BT_INLINE void tile(int mr, int panels, const struct block *t)
 {
     const int nv = panels * PANEL_VECTORS;
     vf sum[TILE_ROWS][WIDE_PANELS * PANEL_VECTORS];
@@ -27,11 +40,17 @@ BT_INLINE void tile(int mr, int panels, int64_t kc, const float *a, int64_t lda,
             sum[i][j] = vf_set1(0.0f);
         }
     }
-    for (int64_t k = 0; k < kc; k++) {
+    const float *a = t->a, *b = t->b, *next = t->next;
+    const int64_t lda = t->lda, b_step = t->b_step;
+    for (int64_t k = 0; k < t->kc; k++, b += NR, next += NR) {
         vf row[WIDE_PANELS * PANEL_VECTORS];
         BT_UNROLL
         for (int j = 0; j < nv; j++) {
-            row[j] = vf_load(b + j / PANEL_VECTORS * b_step + k * NR + j % PANEL_VECTORS * VF_LANES);
+            row[j] = vf_load(b + j / PANEL_VECTORS * b_step + j % PANEL_VECTORS * VF_LANES);
+        }
+        BT_UNROLL
+        for (int line = 0; line < NR / CACHE_LINE; line++) {
+            __builtin_prefetch(next + line * CACHE_LINE, 0, 2);
         }
         BT_UNROLL
         for (int i = 0; i < mr; i++) {
@@ -46,21 +65,18 @@ BT_INLINE void tile(int mr, int panels, int64_t kc, const float *a, int64_t lda,
     for (int i = 0; i < mr; i++) {
         BT_UNROLL
         for (int j = 0; j < nv; j++) {
-            const float *before = first ? bias : c + i * ldc;
-            const vf y = before ? vf_add(sum[i][j], vf_load(before + j * VF_LANES)) : sum[i][j];
-            vf_store(c + i * ldc + j * VF_LANES, y);
+            const float *before = t->before ? t->before + i * t->before_step + j * VF_LANES : NULL;
+            vf_store(t->c + i * t->ldc + j * VF_LANES, before ? vf_add(sum[i][j], vf_load(before)) : sum[i][j]);
         }
     }
 }
 
 /* The tile's loops have constant bounds: one function for each height. */
-typedef void tile_fn(int64_t kc, const float *a, int64_t lda, const float *b, int64_t b_step, float *c, int64_t ldc,
-                     bool first, const float *bias);
-#define TILE(name, mr, panels)                                                                                  \
-    static void name(int64_t kc, const float *a, int64_t lda, const float *b, int64_t b_step,   \
-                                     float *c, int64_t ldc, bool first, const float *bias)                      \
-    {                                                                                                           \
-        tile(mr, panels, kc, a, lda, b, b_step, c, ldc, first, bias);                                           \
+typedef void tile_fn(const struct block *t);
+#define TILE(name, mr, panels)                \
+    static void name(const struct block *t)   \
+    {                                         \
+        tile(mr, panels, t);                  \
     }
 TILE(tile_1, 1, 1)
 TILE(tile_2, 2, 1)
@@ -139,38 +155,48 @@ struct part {
 };
 
 /* The last panel when it is not full: computed beside C, which gets the columns that exist. */
-static void edge_tile(const struct bt_panel_args *g, struct part k, int64_t m, int64_t rows, int64_t n)
+static void edge_tile(const struct bt_panel_args *g, struct block t, bool first, int64_t rows, int64_t cols)
 {
     float c[TILE_ROWS * NR], bias[NR] = {0};
-    const size_t size = (size_t)(g->N - n) * sizeof(float);
-    if (g->bias) {
-        memcpy(bias, g->bias + n, size);
+    float *const out = t.c;
+    const size_t size = (size_t)cols * sizeof(float);
+    if (first && g->bias) {
+        memcpy(bias, t.before, size);
     }
-    for (int64_t i = 0; i < rows && !k.first; i++) {
-        memcpy(c + i * NR, g->C + (m + i) * g->ldc + n, size);
-        memset(c + i * NR + (g->N - n), 0, NR * sizeof(float) - size);
+    for (int64_t i = 0; i < rows && !first; i++) {
+        memcpy(c + i * NR, out + i * t.ldc, size);
+        memset(c + i * NR + cols, 0, NR * sizeof(float) - size);
     }
-    tiles[rows](k.size, g->A + m * g->lda + k.start, g->lda, g->B + n * g->K + k.start * NR, 0, c, NR, k.first, bias);
+    const int64_t ldc = t.ldc;
+    t.c = c;
+    t.ldc = NR;
+    t.before = first ? bias : c;
+    t.before_step = first ? 0 : NR;
+    tiles[rows](&t);
     for (int64_t i = 0; i < rows; i++) {
-        memcpy(g->C + (m + i) * g->ldc + n, c + i * NR, size);
+        memcpy(out + i * ldc, c + i * NR, size);
     }
 }
 
 /* Rows [m, m + rows) by the columns of the panel or panels at n. */
 static void run_columns(const struct bt_panel_args *g, struct part k, int64_t m, int64_t rows, int64_t n, int64_t cols)
 {
-    const float *b = g->B + n * g->K + k.start * NR, *bias = g->bias ? g->bias + n : NULL;
+    struct block t = {.kc = k.size, .lda = g->lda, .b = g->B + n * g->K + k.start * NR, .b_step = NR * g->K};
+    t.ldc = g->ldc;
+    t.next = n + cols < g->N ? t.b + cols * g->K : t.b;
     int64_t left = (rows + TILE_ROWS - 1) / TILE_ROWS; /* tiles of about equal height */
     for (const int64_t end = m + rows; m < end; left--) {
         const int64_t mr = (end - m + left - 1) / left;
-        const float *a = g->A + m * g->lda + k.start;
-        float *c = g->C + m * g->ldc + n;
+        t.a = g->A + m * g->lda + k.start;
+        t.c = g->C + m * g->ldc + n;
+        t.before = !k.first ? t.c : g->bias ? g->bias + n : NULL;
+        t.before_step = k.first ? 0 : g->ldc;
         if (cols > NR) {
-            wide_tiles[mr](k.size, a, g->lda, b, NR * g->K, c, g->ldc, k.first, bias);
+            wide_tiles[mr](&t);
         } else if (cols == NR) {
-            tiles[mr](k.size, a, g->lda, b, 0, c, g->ldc, k.first, bias);
+            tiles[mr](&t);
         } else {
-            edge_tile(g, k, m, mr, n);
+            edge_tile(g, t, k.first, mr, cols);
         }
         if (k.last) {
             finish(g, m, mr, n, cols);
