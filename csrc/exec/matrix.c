@@ -1,6 +1,7 @@
 /* matrix.c: matrix operands in the layouts a GEMM takes, and products split over threads */
 #include "exec/matrix.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/thread.h"
@@ -162,6 +163,19 @@ void bt_product_run(int threads, const struct bt_product *p)
     }
 }
 
+static double activate_f64(enum bt_activation activation, double x)
+{
+    switch (activation) {
+    case BT_ACT_GELU_ERF: return 0.5 * x * erfc(-x * sqrt(0.5));
+    case BT_ACT_GELU_TANH: return 0.5 * x * (1.0 + tanh(sqrt(M_2_PI) * (x + 0.044715 * x * x * x)));
+    case BT_ACT_TANH: return tanh(x);
+    case BT_ACT_RELU: return x < 0.0 ? 0.0 : x;
+    case BT_ACT_SILU: return x / (1.0 + exp(-x));
+    case BT_ACT_SIGMOID: return 1.0 / (1.0 + exp(-x));
+    default: return x;
+    }
+}
+
 static void product_rows_f64(void *context, int64_t begin, int64_t end)
 {
     const struct bt_product_f64 *p = context;
@@ -172,7 +186,8 @@ static void product_rows_f64(void *context, int64_t begin, int64_t end)
             for (int64_t l = 0; l < p->k; l++) {
                 sum += a[l * p->a_col] * b[l * p->b_row];
             }
-            p->c[i * p->ldc + j] = sum;
+            sum = activate_f64(p->activation, sum);
+            p->c[i * p->ldc + j] = sum + (p->residual ? p->residual[i * p->ldc + j] : 0.0);
         }
     }
 }

@@ -49,9 +49,10 @@ void bt_product_one(const struct bt_product *p);
 /* float64, any strides: a[i, l] is a[i * a_row + l * a_col] and so on. Plain loops: such models are rare. */
 struct bt_product_f64 {
     int64_t m, n, k;
-    const double *a, *b, *bias;
+    const double *a, *b, *bias, *residual;
     double *c;
     int64_t a_row, a_col, b_row, b_col, ldc;
+    enum bt_activation activation;
 };
 void bt_product_run_f64(int threads, const struct bt_product_f64 *p);
 

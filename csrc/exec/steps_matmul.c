@@ -175,6 +175,7 @@ static void multiply_f32(const struct multiply *p, const struct bt_step *step, c
 static void multiply_f64(const struct multiply *p, const struct bt_run *run, const void *bias, double *out)
 {
     const double *a = bt_packed_load(&p->a, run), *b = bt_packed_load(&p->b, run);
+    const double *residual = p->has_residual ? bt_packed_load(&p->residual, run) : NULL;
     struct bt_iter it = p->batch;
     int64_t count = bt_iter_count(&it);
     for (int64_t i = 0; i < count; i++, bt_iter_next(&it)) {
@@ -189,6 +190,8 @@ static void multiply_f64(const struct multiply *p, const struct bt_run *run, con
             .b_row = p->trans_b ? 1 : p->ldb,
             .b_col = p->trans_b ? p->ldb : 1,
             .bias = bias,
+            .residual = residual ? residual + i * p->m * p->n : NULL,
+            .activation = p->activation,
             .c = out + i * p->m * p->n,
             .ldc = p->n,
         };

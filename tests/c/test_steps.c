@@ -20,6 +20,19 @@ static struct bt_step_arg optional(struct bt_step_arg arg)
     return random_below(2) ? arg : arg_none();
 }
 
+static double expect_activation(enum bt_activation activation, double x)
+{
+    const double cubic = sqrt(M_2_PI) * (x + 0.044715 * x * x * x), sigmoid = 1.0 / (1.0 + exp(-x));
+    const double values[BT_ACT_COUNT] = {[BT_ACT_NONE] = x,
+                                         [BT_ACT_GELU_ERF] = 0.5 * x * (1.0 + erf(x / sqrt(2.0))),
+                                         [BT_ACT_GELU_TANH] = 0.5 * x * (1.0 + tanh(cubic)),
+                                         [BT_ACT_TANH] = tanh(x),
+                                         [BT_ACT_RELU] = x > 0.0 ? x : 0.0,
+                                         [BT_ACT_SILU] = x * sigmoid,
+                                         [BT_ACT_SIGMOID] = sigmoid};
+    return values[activation];
+}
+
 static double expect_linear(const struct bt_step *step, const int64_t *index)
 {
     const struct bt_ref *x = &step->args[0].ref, *w = &step->args[1].ref;
@@ -31,7 +44,14 @@ static double expect_linear(const struct bt_step *step, const int64_t *index)
         at[last] = k;
         sum += item_at(x, x->rank, at) * item_at(w, 2, (int64_t[]){n, k});
     }
-    return sum;
+    const struct bt_step_arg *residual = &step->args[3];
+    sum = expect_activation(step->op == BT_OP_LINEAR ? step->args[4].activation : BT_ACT_NONE, sum);
+    return sum + (residual->kind == BT_ARG_VALUE ? item_at(&residual->ref, x->rank, index) : 0.0);
+}
+
+static struct bt_step_arg arg_activation(enum bt_activation activation)
+{
+    return (struct bt_step_arg){.kind = BT_ARG_ACTIVATION, .activation = activation};
 }
 
 static void test_linear(void)
@@ -44,19 +64,23 @@ static void test_linear(void)
             dims[d] = random_below(8) ? 1 + random_below(5) : 0;
         }
         dims[rank - 1] = k;
-        struct bt_step_arg args[3] = {arg_tensor(tensor_random(dtype, rank, dims, 0)),
+        struct bt_step_arg args[5] = {arg_tensor(tensor_random(dtype, rank, dims, 0)),
                                       arg_tensor(tensor_random(dtype, 2, (int64_t[]){n, k}, 0)),
                                       optional(arg_tensor(tensor_random(dtype, 1, &n, 0)))};
         dims[rank - 1] = n;
-        CHECK(step_agrees(BT_OP_LINEAR, args, 3, dtype, rank, dims, tolerance_of(dtype), expect_linear));
+        args[3] = optional(arg_tensor(tensor_random(dtype, rank, dims, 0)));
+        args[4] = arg_activation((enum bt_activation)random_below(BT_ACT_COUNT));
+        CHECK(step_agrees(BT_OP_LINEAR, args, 5, dtype, rank, dims, tolerance_of(dtype), expect_linear));
     }
     static const int64_t sizes[][3] = {{300, 70, 130}, {40, 90, 500}, {1, 64, 1000}}; /* split over rows, columns */
     for (int i = 0; i < 3; i++) {
         const int64_t *s = sizes[i];
-        struct bt_step_arg args[3] = {arg_tensor(tensor_random(BT_F32, 2, (int64_t[]){s[0], s[1]}, 0)),
+        struct bt_step_arg args[5] = {arg_tensor(tensor_random(BT_F32, 2, (int64_t[]){s[0], s[1]}, 0)),
                                       arg_tensor(tensor_random(BT_F32, 2, (int64_t[]){s[2], s[1]}, 0)),
-                                      arg_tensor(tensor_random(BT_F32, 1, &s[2], 0))};
-        CHECK(step_agrees(BT_OP_LINEAR, args, 3, BT_F32, 2, (int64_t[]){s[0], s[2]}, 1e-4, expect_linear));
+                                      arg_tensor(tensor_random(BT_F32, 1, &s[2], 0)),
+                                      arg_tensor(tensor_random(BT_F32, 2, (int64_t[]){s[0], s[2]}, 0)),
+                                      arg_activation(i ? BT_ACT_RELU : BT_ACT_NONE)};
+        CHECK(step_agrees(BT_OP_LINEAR, args, 5, BT_F32, 2, (int64_t[]){s[0], s[2]}, 1e-4, expect_linear));
     }
 }
 
@@ -395,7 +419,9 @@ static double expect_dynamic(const struct bt_step *step, const int64_t *index)
     }
     for (int64_t k = 0; k < x->dims[1]; k++) {
         double value = item_at(x, 2, (int64_t[]){index[0], k});
-        int64_t level = (int64_t)nearbyint(value / dynamic_scale + (double)dynamic_zero_point);
+        /* Values near a tie fall where float32 puts them, as in PyTorch's kernel. */
+        float inverse = 1.0f / (float)dynamic_scale;
+        int64_t level = (int64_t)nearbyintf((float)(value * (double)inverse + (double)dynamic_zero_point));
         level = (level < 0 ? 0 : level > 255 ? 255 : level) - dynamic_zero_point;
         sum += level * ((int64_t)item_at(&w->ref, 2, (int64_t[]){index[1], k}) - w->quant_zero_point);
     }
