@@ -25,6 +25,7 @@ struct attention {
     int64_t q_ld, k_ld, v_ld;
     bool k_trans, v_trans; /* as bt_gemm_f32's trans_b */
     bool causal;
+    bool nan_rows; /* a query without any key gets NaN, as from softmax, instead of 0 */
     double scale;
     const struct bt_ref *mask; /* or NULL */
     const void *mask_data;
@@ -101,6 +102,7 @@ static void attention_plan(const struct bt_step *step, struct bt_cuts *cuts, str
     plan_operands(step, cuts, p);
     plan_heads(step, p);
     p->causal = step->args[4].kind == BT_ARG_EXPR && step->args[4].scalar.i != 0;
+    p->nan_rows = step->args[6].kind == BT_ARG_EXPR && step->args[6].scalar.i != 0;
     const struct bt_step_arg *scale = &step->args[5];
     if (scale->kind == BT_ARG_EXPR) {
         p->scale = scale->scalar.type == BT_SCALAR_FLOAT ? scale->scalar.f : (double)scale->scalar.i;
@@ -163,7 +165,8 @@ static void load_bias(const struct attention *p, int64_t offset, int64_t keys, f
     }
 }
 
-/* Scores of `count` queries from `first` on become probabilities. A query without any key attends to nothing. */
+/* Scores of `count` queries from `first` on become probabilities. A query without any key attends to nothing, or gets
+ * NaN. */
 static void softmax_block(const struct attention *p, int64_t mask_offset, int64_t first, int64_t count, int64_t used,
                           float *scores, float *room)
 {
@@ -174,7 +177,7 @@ static void softmax_block(const struct attention *p, int64_t mask_offset, int64_
         if (p->mask) {
             load_bias(p, mask_offset + (first + i) * p->mask_row, keys, room, &bias);
         }
-        if (bias.dead) {
+        if (bias.dead && !p->nan_rows) {
             memset(row, 0, (size_t)keys * sizeof *row);
         } else {
             p->kernels->softmax_f32(row, bias.row, (float)p->scale, row, (size_t)keys);
@@ -230,7 +233,7 @@ static void attend_f64(const struct attention *p, const struct bt_iter *head, in
                 out[l] = out[l] * shrink + weight * v[l * v_col];
             }
         }
-        for (int64_t l = 0; l < p->value_width && sum != 0.0; l++) {
+        for (int64_t l = 0; l < p->value_width && (sum != 0.0 || (p->nan_rows && keys > 0)); l++) {
             out[l] /= sum;
         }
     }

@@ -252,9 +252,12 @@ enum bertc_status bt_infer_sdpa(struct bt_inference *in)
         return status;
     }
     in->out->dims[in->out->rank - 1] = value->dims[value->rank - 1];
-    bool causal;
+    bool causal, nan_rows;
     status = bt_infer_bool(in, 4, &causal);
-    return status ? status : bt_infer_number(in, 5);
+    if (!status) {
+        status = bt_infer_number(in, 5);
+    }
+    return status ? status : bt_infer_bool(in, 6, &nan_rows);
 }
 
 /* A one-entry list, or a number, which is stored as such a list; NONE becomes `missing`. */

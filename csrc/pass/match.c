@@ -108,7 +108,7 @@ bool bt_match_single(const struct bt_graph *g, const struct bt_arg *arg, int64_t
            value == expected;
 }
 
-static bool same_type(const struct bt_value_info *a, const struct bt_value_info *b)
+bool bt_match_same_type(const struct bt_value_info *a, const struct bt_value_info *b)
 {
     return a->dtype == b->dtype && a->rank == b->rank &&
            memcmp(a->dims, b->dims, (size_t)a->rank * sizeof(a->dims[0])) == 0;
@@ -131,7 +131,7 @@ enum bertc_status bt_match_replace(struct bt_graph *g, size_t index, enum bt_op 
     if (status == BERTC_MEMORY) {
         return status;
     }
-    if (status || node.nouts != 1 || !same_type(&infos[0], &g->values[node.outs[0]])) {
+    if (status || node.nouts != 1 || !bt_match_same_type(&infos[0], &g->values[node.outs[0]])) {
         return BERTC_OK;
     }
     g->nodes[index] = node;

@@ -22,6 +22,9 @@ bool bt_match_constant(const struct bt_graph *g, bt_value value, struct bt_tenso
 /* Whether arg is a list with exactly this one number. */
 bool bt_match_single(const struct bt_graph *g, const struct bt_arg *arg, int64_t expected);
 
+/* Whether dtype and shape are the same. */
+bool bt_match_same_type(const struct bt_value_info *a, const struct bt_value_info *b);
+
 /* Gives node `index` another op and arguments, if inference agrees that its result stays the same; otherwise the node
  * stays as it is and *done is false. Operands must be made before the node. */
 enum bertc_status bt_match_replace(struct bt_graph *g, size_t index, enum bt_op op, const struct bt_arg *args,

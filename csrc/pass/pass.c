@@ -5,9 +5,16 @@ static const struct {
     const char *name;
     enum bertc_status (*run)(struct bt_graph *g, struct bertc_error *err);
 } passes[] = {
-    {"drop_dead", bt_graph_drop_dead}, {"fuse_linear", bt_pass_fuse_linear},
-    {"fuse_gelu", bt_pass_fuse_gelu},  {"fuse_layer_norm", bt_pass_fuse_layer_norm},
     {"drop_dead", bt_graph_drop_dead},
+    {"simplify", bt_pass_simplify},
+    {"fuse_linear", bt_pass_fuse_linear},
+    {"fuse_gelu", bt_pass_fuse_gelu},
+    {"fuse_layer_norm", bt_pass_fuse_layer_norm},
+    {"drop_dead", bt_graph_drop_dead},
+    {"simplify", bt_pass_simplify},
+    {"fuse_attention", bt_pass_fuse_attention},
+    {"select_rows", bt_pass_select_rows},
+    {"fuse_epilogue", bt_pass_fuse_epilogue},
 };
 
 enum bertc_status bt_passes_run(struct bt_graph *g, struct bertc_error *err)

@@ -15,5 +15,14 @@ enum bertc_status bt_pass_fuse_linear(struct bt_graph *g, struct bertc_error *er
 enum bertc_status bt_pass_fuse_gelu(struct bt_graph *g, struct bertc_error *err);
 /* (x - mean) / sqrt(var + eps) [* w] [+ b] over the last dimension -> layer_norm */
 enum bertc_status bt_pass_fuse_layer_norm(struct bt_graph *g, struct bertc_error *err);
+/* Arithmetic with known numbers, views of views, work on expanded operands: the smaller way to say it. Equal nodes
+ * become one. */
+enum bertc_status bt_pass_simplify(struct bt_graph *g, struct bertc_error *err);
+/* softmax(q k^T * scale + mask) v -> scaled_dot_product_attention */
+enum bertc_status bt_pass_fuse_attention(struct bt_graph *g, struct bertc_error *err);
+/* What only some rows of are selected is computed for these rows alone. */
+enum bertc_status bt_pass_select_rows(struct bt_graph *g, struct bertc_error *err);
+/* activation(linear) and linear + residual -> linear */
+enum bertc_status bt_pass_fuse_epilogue(struct bt_graph *g, struct bertc_error *err);
 
 #endif

@@ -2,8 +2,7 @@
 #include <math.h>
 
 #include "check.h"
-#include "graphs.h"
-#include "pass/pass.h"
+#include "pass_check.h"
 
 static bt_value x, weight, vector;
 
@@ -13,34 +12,6 @@ static void begin(void)
     x = input("x", BT_F32, 3, (bt_expr[]){b, s, lit(8)});
     weight = constant("weight", BT_F32, 2, (int64_t[]){8, 8});
     vector = constant("vector", BT_F32, 1, (int64_t[]){8});
-}
-
-/* Runs the passes with `result` as the output and compares the ops that are left, in order. */
-static bool leaves(bt_value result, const char *expected)
-{
-    g.output = (struct bt_tree){.kind = BT_TREE_TENSOR, .value = result};
-    char ops[300] = "";
-    int n = 0;
-    if (result < 0 || bt_passes_run(&g, &err) || bt_graph_verify(&g, &err)) {
-        printf("    %s\n", err.text);
-        n = snprintf(ops, sizeof(ops), "failed");
-    }
-    for (size_t i = 0; i < g.node_count && !n; i++) {
-        n = snprintf(ops + strlen(ops), sizeof(ops) - strlen(ops), "%s%s", i ? " " : "", bt_ops[g.nodes[i].op].name) <
-            0;
-    }
-    bool good = strcmp(ops, expected) == 0;
-    if (!good) {
-        char *text = bt_graph_text(&g, "    left:");
-        printf("%s", text ? text : "");
-        bt_free(text);
-    }
-    return good;
-}
-
-static void finish(void)
-{
-    bt_graph_free(&g);
 }
 
 static void test_linear(void)

@@ -280,7 +280,7 @@ static double expect_sdpa(const struct bt_step *step, const int64_t *index)
         max = scores[j] > max ? scores[j] : max;
     }
     if (max == -INFINITY) {
-        return 0.0;
+        return step->args[6].scalar.i && keys > 0 ? (double)NAN : 0.0;
     }
     for (int64_t j = 0; j < keys; j++) {
         memcpy(at, index, sizeof at);
@@ -328,13 +328,14 @@ static void check_sdpa(enum bt_dtype dtype, int rank, int64_t queries, int64_t k
     dims[0][rank - 1] = dims[1][rank - 1] = width;
     out[rank - 1] = dims[2][rank - 1] = value_width;
     bool causal = random_below(4) == 0;
-    struct bt_step_arg args[6] = {arg_tensor(tensor_random(dtype, rank, dims[0], 0)),
+    struct bt_step_arg args[7] = {arg_tensor(tensor_random(dtype, rank, dims[0], 0)),
                                   arg_tensor(tensor_random(dtype, rank, dims[1], 0)),
                                   arg_tensor(tensor_random(dtype, rank, dims[2], 0)),
                                   optional(arg_tensor(random_mask(rank, out, queries, keys))),
                                   arg_int(causal),
-                                  optional(arg_float(0.7))};
-    CHECK(step_agrees(BT_OP_SDPA, args, 6, dtype, rank, out, tolerance_of(dtype), expect_sdpa));
+                                  optional(arg_float(0.7)),
+                                  arg_int(random_below(2))};
+    CHECK(step_agrees(BT_OP_SDPA, args, 7, dtype, rank, out, tolerance_of(dtype), expect_sdpa));
 }
 
 static void test_sdpa(void)
