@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define ARENA_ALIGN 16
 #define ARENA_FIRST_BLOCK ((size_t)4096)
@@ -63,6 +64,21 @@ void *bt_alloc(size_t count, size_t size)
     }
     size_t rounded = (bytes + BT_ALIGN - 1) / BT_ALIGN * BT_ALIGN;
     return aligned_alloc(BT_ALIGN, rounded ? rounded : BT_ALIGN);
+}
+
+void *bt_alloc_huge(size_t size)
+{
+    if (size > SIZE_MAX - BT_HUGE_PAGE || told_to_fail()) {
+        return NULL;
+    }
+    size_t rounded = (size + BT_HUGE_PAGE - 1) / BT_HUGE_PAGE * BT_HUGE_PAGE;
+    void *p = aligned_alloc(BT_HUGE_PAGE, rounded ? rounded : BT_HUGE_PAGE);
+#if defined(MADV_HUGEPAGE)
+    if (p) {
+        madvise(p, rounded, MADV_HUGEPAGE); /* where the system has none, ordinary pages do */
+    }
+#endif
+    return p;
 }
 
 void *bt_calloc(size_t count, size_t size)

@@ -14,6 +14,11 @@ void *bt_alloc(size_t count, size_t size);
 void *bt_calloc(size_t count, size_t size); /* the same, zeroed */
 void bt_free(void *p);                      /* NULL is fine */
 
+#define BT_HUGE_PAGE ((size_t)2 << 20)
+/* The same for large blocks that are read all over again: aligned to huge pages, which the system is asked for. Freed
+ * by bt_free. */
+void *bt_alloc_huge(size_t size);
+
 /* Makes the n-th allocation from now on fail (0 = never): the out-of-memory tests step n until all succeeds. */
 void bt_alloc_fail_at(long n);
 

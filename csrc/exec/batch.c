@@ -230,6 +230,7 @@ static const struct {
     {bt_step_pointwise, pointwise},
     {bt_step_reduce, along_dims},
     {bt_step_reduce_arg, along_dims},
+    {bt_step_sort, along_dims},
     {bt_step_cumsum, along_dims},
     {bt_step_softmax, along_dims},
     {bt_step_flip, along_dims},

@@ -207,6 +207,37 @@ static enum bertc_status add_scratch(struct bt_builder *b, struct bt_step *step,
     return bt_builder_own(b, &step->scratch, err);
 }
 
+static bool reads(const struct bt_node *node, bt_value value)
+{
+    for (int i = 0; i < node->nargs; i++) {
+        if (node->args[i].kind == BT_ARG_VALUE && node->args[i].value == value) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Attention writes its rows wherever they belong: when a permute comes next, so that the permuted view is contiguous
+ * and needs no copy. Any layout is right: other readers follow the strides. */
+static void choose_layout(const struct bt_builder *b, const struct bt_node *node, struct bt_ref *out)
+{
+    const struct bt_node *next = node + 1, *end = b->graph->nodes + b->graph->node_count;
+    while (next < end && !reads(next, node->outs[0])) {
+        next++;
+    }
+    const int last = out->rank - 1;
+    if (next == end || next->op != BT_OP_PERMUTE || next->args[1].count != out->rank ||
+        b->plan->values[next->args[1].list[last]].i != last) {
+        return;
+    }
+    int64_t step = 1;
+    for (int d = last; d >= 0; d--) {
+        const int64_t from = b->plan->values[next->args[1].list[d]].i;
+        out->strides[from] = step;
+        step *= out->dims[from];
+    }
+}
+
 static enum bertc_status plan_node(struct bt_builder *b, const struct bt_node *node, struct bertc_error *err)
 {
     struct bt_step step = {
@@ -243,6 +274,9 @@ static enum bertc_status plan_node(struct bt_builder *b, const struct bt_node *n
         return BERTC_OK;
     }
 
+    if (node->op == BT_OP_SDPA) {
+        choose_layout(b, node, &step.outs[0]);
+    }
     enum bertc_status status = BERTC_OK;
     for (int i = 0; i < node->nouts && status == BERTC_OK; i++) {
         status = bt_builder_own(b, &step.outs[i], err);

@@ -47,7 +47,7 @@ struct bt_step {
     int nargs;
     struct bt_step_arg *args;
     int nouts;
-    struct bt_ref outs[BT_MAX_OUTS]; /* own storage is contiguous; overlaps an operand only as place.c says */
+    struct bt_ref outs[BT_MAX_OUTS]; /* own storage is dense; overlaps an operand only as place.c says */
     struct bt_ref scratch;           /* rank 1, u8: step-private workspace of scratch_size bytes per run (0 = none) */
     int64_t scratch_size;
     const float *panels;        /* LINEAR: the weight packed for kernels->panel, or NULL */

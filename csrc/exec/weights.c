@@ -14,10 +14,20 @@ struct copy {
     int64_t strides[BT_MAX_RANK];
 };
 
+/* Packed weights lie close together on huge pages: a forward pass reads all of them, page after page. */
+struct slab {
+    struct slab *next;
+    size_t size, used;
+    /* the bytes follow, from FIRST on */
+};
+
+enum { FIRST = BT_ALIGN };
+
 struct bt_weights {
     pthread_mutex_t lock;
     struct copy *slots; /* open addressing; cap is a power of two */
     size_t count, cap;
+    struct slab *slabs; /* the one with room first */
     size_t bytes;
 };
 
@@ -37,7 +47,14 @@ void bt_weights_free(struct bt_weights *weights)
         return;
     }
     for (size_t i = 0; i < weights->cap; i++) {
-        bt_free(weights->slots[i].data);
+        if (weights->slots[i].panel == 0) {
+            bt_free(weights->slots[i].data);
+        }
+    }
+    while (weights->slabs) {
+        struct slab *next = weights->slabs->next;
+        bt_free(weights->slabs);
+        weights->slabs = next;
     }
     bt_free(weights->slots);
     pthread_mutex_destroy(&weights->lock);
@@ -132,11 +149,34 @@ static bool convert(struct copy *copy, const struct bt_tensor *tensor, size_t *b
     return true;
 }
 
-static bool pack(struct copy *copy, const struct bt_tensor *tensor, int64_t nr, size_t *bytes)
+/* Room in the newest slab, or in a new one: slabs double in size up to a limit. NULL: out of memory. */
+static void *slab_alloc(struct bt_weights *weights, size_t size)
+{
+    const size_t largest = 16 * BT_HUGE_PAGE;
+    struct slab *slab = weights->slabs;
+    size = (size + BT_ALIGN - 1) / BT_ALIGN * BT_ALIGN;
+    if (!slab || slab->size - slab->used < size) {
+        size_t bytes = slab ? slab->size * 2 : BT_HUGE_PAGE;
+        bytes = bytes < largest ? bytes : largest;
+        bytes = bytes < size + FIRST ? size + FIRST : bytes;
+        slab = bt_alloc_huge(bytes);
+        if (!slab) {
+            return NULL;
+        }
+        *slab = (struct slab){weights->slabs, bytes, FIRST};
+        weights->slabs = slab;
+    }
+    void *p = (char *)slab + slab->used;
+    slab->used += size;
+    return p;
+}
+
+static bool pack(struct bt_weights *weights, struct copy *copy, const struct bt_tensor *tensor, int64_t nr,
+                 size_t *bytes)
 {
     const int64_t N = tensor->dims[0], K = tensor->dims[1];
     const int64_t count = bt_panel_size(nr, K, N);
-    copy->data = bt_alloc((size_t)count, sizeof(float));
+    copy->data = slab_alloc(weights, (size_t)count * sizeof(float));
     if (!copy->data) {
         return false;
     }
@@ -153,7 +193,7 @@ static struct copy copy_of(struct bt_weights *weights, const struct bt_tensor *t
     pthread_mutex_lock(&weights->lock);
     struct copy *copy = make_room(weights) ? find(weights->slots, weights->cap, tensor, nr) : NULL;
     size_t bytes;
-    if (copy && !copy->data && (nr ? pack(copy, tensor, nr, &bytes) : convert(copy, tensor, &bytes))) {
+    if (copy && !copy->data && (nr ? pack(weights, copy, tensor, nr, &bytes) : convert(copy, tensor, &bytes))) {
         weights->count++;
         weights->bytes += bytes;
     }

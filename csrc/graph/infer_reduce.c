@@ -124,6 +124,28 @@ enum bertc_status bt_infer_reduce_pair(struct bt_inference *in)
     return status;
 }
 
+enum bertc_status bt_infer_sort(struct bt_inference *in)
+{
+    const struct bt_value_info *self;
+    int dim;
+    bool descending;
+    enum bertc_status status = bt_infer_tensor(in, 0, &self);
+    if (!status) {
+        status = bt_infer_dim(in, 1, self->rank, &dim);
+    }
+    if (!status) {
+        status = bt_infer_bool(in, 2, &descending);
+    }
+    if (status) {
+        return status;
+    }
+    bt_infer_like(in, self);
+    in->node->nouts = 2;
+    in->out[1] = in->out[0];
+    in->out[1].dtype = BT_I64;
+    return BERTC_OK;
+}
+
 /* Shape kept, one dimension to work along, an optional dtype. */
 static enum bertc_status along_dim(struct bt_inference *in, bool ints_to_int64)
 {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kernel/math_tmpl.h"
+#include "kernel/pack_tmpl.h"
 #include "kernel/panel.h"
 
 enum {
@@ -231,4 +232,4 @@ static void run(const struct bt_panel_args *g)
     }
 }
 
-const struct bt_panel_gemm BT_VERSION(panel_gemm) = {NR, run};
+const struct bt_panel_gemm BT_VERSION(panel_gemm) = {TILE_ROWS, NR, run, pack};

@@ -41,6 +41,17 @@ BT_INLINE vf math_exp(vf x)
     return vf_select(vf_less(x, least), vf_set1(0.0f), e);
 }
 
+/* exp of a softmax's exponent, x <= 0 or NaN, to 1 + |x| / 20 ULP; 0 from about the same limit on. */
+BT_INLINE vf math_exp_weight(vf x)
+{
+    vf whole = vf_set1(12582912.0f); /* 1.5 * 2^23: what is added to it becomes an integer */
+    vf y = vf_max(vf_set1(-86.6f), x);
+    vf n = vf_sub(vf_fma(y, vf_set1(1.44269504f), whole), whole);
+    vf r = vf_fnma(n, vf_set1(0.693147182f), y);
+    vf e = MATH_POLYNOMIAL(r, 1.0f, 1.0f, 0.49999994f, 0.166665196f, 0.0416683927f, 0.00836878084f, 0.00138144649f);
+    return vf_select(vf_less(n, vf_set1(-124.5f)), vf_set1(0.0f), vf_scale2(e, n));
+}
+
 /* The normal distribution's upper tail, erfc(a / sqrt 2) / 2, for a >= 0; 0 where it would be below 2^-125.
  * Its product with exp(a^2 / 2) is a polynomial in (1 - 0.33 a) / (1 + 0.33 a), to 8e-9. The rounding error of a^2
  * would count a^2 / 2 times in the result: it is computed and put back. */

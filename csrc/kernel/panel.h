@@ -25,8 +25,11 @@ struct bt_panel_args {
 /* One instruction set's GEMM: the microkernel and the packing it reads are one thing. An element of C is the same
  * whatever the other rows and columns: its sum over K has one order. */
 struct bt_panel_gemm {
+    int64_t mr; /* rows of a tile */
     int64_t nr; /* columns of a panel; B can be cut in front of any panel */
     void (*run)(const struct bt_panel_args *args);
+    /* bt_panel_pack for operands that change with every call: fast when a stride is 1 */
+    void (*pack)(int64_t K, int64_t N, const float *B, int64_t k_stride, int64_t n_stride, float *packed);
 };
 
 extern const struct bt_panel_gemm bt_panel_gemm_avx2, bt_panel_gemm_avx512, bt_panel_gemm_neon;

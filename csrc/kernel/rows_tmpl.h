@@ -200,29 +200,65 @@ void BT_VERSION(layer_norm_f32)(const float *x, const float *w, const float *b, 
     }
 }
 
-/* See the reference about rounding. y holds the exponents, then the powers. */
-void BT_VERSION(softmax_f32)(const float *x, const float *bias, float scale, float *y, size_t n)
+/* The lanes beyond n are -inf. */
+BT_INLINE vf exponents(const float *x, const float *bias, size_t n)
 {
-    vf top = vf_set1(-INFINITY);
-    for (size_t i = 0; i < n; i += VF_LANES) {
-        vf v = vf_mul(load_part(x + i, n - i, 0.0f), vf_set1(scale));
-        v = bias ? vf_add(v, load_part(bias + i, n - i, 0.0f)) : v;
-        store_part(y + i, v, n - i);
-        top = vf_max(top, load_part(y + i, n - i, -INFINITY));
+    const vf v = load_part(x, n, -INFINITY);
+    return bias ? vf_add(v, load_part(bias, n, 0.0f)) : v;
+}
+
+BT_INLINE vf weigh(const float *x, const float *bias, vf max, float *y, size_t n)
+{
+    const vf e = math_exp_weight(vf_sub(exponents(x, bias, n), max));
+    store_part(y, e, n);
+    return e;
+}
+
+BT_INLINE float max_exponent(const float *x, const float *bias, size_t n)
+{
+    vf chains[ACCUMULATORS] = {vf_set1(-INFINITY), vf_set1(-INFINITY), vf_set1(-INFINITY), vf_set1(-INFINITY)};
+    size_t i = 0;
+    for (; i + STRIDE <= n; i += STRIDE) {
+        BT_UNROLL
+        for (size_t j = 0; j < ACCUMULATORS; j++) {
+            const size_t at = i + j * VF_LANES;
+            chains[j] = vf_max(chains[j], exponents(x + at, bias ? bias + at : NULL, VF_LANES));
+        }
     }
-    vf max = vf_set1(vf_max_lanes(top));
+    for (; i < n; i += VF_LANES) {
+        chains[0] = vf_max(chains[0], exponents(x + i, bias ? bias + i : NULL, n - i));
+    }
+    return vf_max_lanes(vf_max(vf_max(chains[0], chains[1]), vf_max(chains[2], chains[3])));
+}
+
+/* See the reference about rounding. Whole vectors have a loop of their own: it takes most of the time. */
+BT_INLINE double exp_sum(const float *x, const float *bias, float *y, size_t n)
+{
+    const vf max = vf_set1(max_exponent(x, bias, n));
+    const size_t whole = n / VF_LANES * VF_LANES;
     double total = 0.0;
     for (size_t begin = 0; begin < n; begin += BLOCK) {
+        const size_t end = begin + BLOCK < whole ? begin + BLOCK : whole;
         vf sum = vf_set1(0.0f);
-        for (size_t i = begin, end = begin + block_size(n - begin); i < end; i += VF_LANES) {
-            vf e = math_exp(vf_sub(load_part(y + i, end - i, -INFINITY), max));
-            store_part(y + i, e, end - i);
-            sum = vf_add(sum, e);
+        for (size_t i = begin; i < end; i += VF_LANES) {
+            sum = vf_add(sum, weigh(x + i, bias ? bias + i : NULL, max, y + i, VF_LANES));
+        }
+        if (end < n && end < begin + BLOCK) {
+            sum = vf_add(sum, weigh(x + end, bias ? bias + end : NULL, max, y + end, n - end));
         }
         total += vf_sum_lanes(sum);
     }
-    vf share = vf_set1((float)(1.0 / total));
-    for (size_t i = 0; i < n; i += VF_LANES) {
-        store_part(y + i, vf_mul(load_part(y + i, n - i, 0.0f), share), n - i);
-    }
+    return total;
+}
+
+double BT_VERSION(exp_sum_f32)(const float *x, const float *bias, float *y, size_t n)
+{
+    return bias ? exp_sum(x, bias, y, n) : exp_sum(x, NULL, y, n);
+}
+
+void BT_VERSION(softmax_f32)(const float *x, const float *bias, float scale, float *y, size_t n)
+{
+    zip_scalar(vf_mul, x, scale, y, n);
+    const double total = BT_VERSION(exp_sum_f32)(y, bias, y, n);
+    zip_scalar(vf_mul, y, (float)(1.0 / total), y, n);
 }

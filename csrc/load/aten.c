@@ -122,6 +122,7 @@ static enum bertc_status write_back(struct bt_call *c, struct bt_dyn self)
     if (!self.tensor->base && self.tensor->number >= 0 && bt_lower_is_number(c->out)) {
         self.tensor->number = bt_number_convert(c->x, bt_lower_expr(c, c->out), bt_var_dtype(c->l, self.tensor));
         self.tensor->dtype = bt_var_dtype(c->l, self.tensor);
+        self.tensor->plain = false;
         self.tensor->value = BT_NO_VALUE;
         self.tensor->version++;
         return c->status;

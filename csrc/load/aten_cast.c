@@ -1,7 +1,7 @@
 /* aten_cast.c: copies and conversions: to, type_as, clone, and what is the tensor itself on a CPU */
 #include "load/lower.h"
 
-/* detach, contiguous, alias, ...: the same variable */
+/* contiguous, alias, ...: the same variable */
 void bt_aten_same(struct bt_call *c)
 {
     c->out = c->args[0];
@@ -17,6 +17,13 @@ static struct bt_dyn copied(struct bt_call *c, struct bt_dyn x)
         return bt_lower_number(c, x.tensor->number, bt_lower_type(c, x));
     }
     return bt_lower_tensor(c, bt_lower_value(c, x).value);
+}
+
+/* The same variable, but a constant that promoted as a number becomes a tensor like any other. */
+void bt_aten_detach(struct bt_call *c)
+{
+    struct bt_dyn x = c->args[0];
+    c->out = x.kind == BT_DYN_TENSOR && x.tensor->plain ? copied(c, x) : x;
 }
 
 void bt_aten_clone(struct bt_call *c)

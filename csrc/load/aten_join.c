@@ -12,7 +12,7 @@ static bool has_items(struct bt_call *c, struct bt_dyn list)
     return c->status == BERTC_OK;
 }
 
-static struct bt_dyn joined(struct bt_call *c, struct bt_dyn list, int dim)
+struct bt_dyn bt_lower_cat(struct bt_call *c, struct bt_dyn list, int dim)
 {
     size_t count = 0;
     bt_value *values = bt_arena_alloc(c->l->arena, bt_lower_count(list), sizeof *values);
@@ -46,7 +46,7 @@ void bt_aten_cat(struct bt_call *c)
         list = all;
     }
     if (has_items(c, list)) {
-        c->out = joined(c, list, bt_lower_dim(c, c->args[1], bt_lower_rank(c, list.seq->items[0])));
+        c->out = bt_lower_cat(c, list, bt_lower_dim(c, c->args[1], bt_lower_rank(c, list.seq->items[0])));
     }
 }
 
@@ -60,7 +60,7 @@ void bt_aten_stack(struct bt_call *c)
     for (size_t i = 0; i < bt_lower_count(all); i++) {
         bt_lower_append(c, &list, bt_lower_unsqueeze(c, all.seq->items[i], dim));
     }
-    c->out = joined(c, list, dim);
+    c->out = bt_lower_cat(c, list, dim);
 }
 
 /* Joins along `dim` after adding leading dimensions up to `rank`. */
@@ -75,7 +75,7 @@ static void join_at_least(struct bt_call *c, int rank, int dim)
         bt_lower_append(c, &list, x);
     }
     if (has_items(c, list)) {
-        c->out = joined(c, list, dim);
+        c->out = bt_lower_cat(c, list, dim);
     }
 }
 
@@ -203,4 +203,53 @@ void bt_aten_triangle(struct bt_call *c)
 {
     const struct bt_arg args[] = {bt_lower_value(c, c->args[0]), bt_lower_operand(c, c->args[1])};
     c->out = bt_lower_node(c, (enum bt_op)c->detail, 2, args);
+}
+
+/* self, n, dim, prepend, append: differences of neighbours; of bools, whether they differ */
+void bt_aten_diff(struct bt_call *c)
+{
+    struct bt_dyn list = bt_lower_seq(c, BT_DYN_LIST, NULL, 0);
+    const int order[] = {3, 0, 4}, dim = bt_lower_dim(c, c->args[2], bt_lower_rank(c, c->args[0]));
+    for (int i = 0; i < 3; i++) {
+        if (bt_lower_given(c, order[i])) {
+            bt_lower_append(c, &list, c->args[order[i]]);
+        }
+    }
+    struct bt_dyn x = bt_lower_count(list) > 1 ? bt_lower_cat(c, list, dim) : c->args[0];
+    enum bt_op op = bt_lower_type(c, x) == BT_BOOL ? BT_OP_LOGICAL_XOR : BT_OP_SUB;
+    bt_expr one = bt_expr_int(c->x, 1);
+    for (int64_t n = bt_lower_int(c, c->args[1]); n > 0 && c->status == BERTC_OK; n--) {
+        bt_expr size = bt_lower_size(c, x, dim);
+        struct bt_dyn before =
+            bt_lower_slice(c, x, dim, bt_expr_int(c->x, 0), bt_expr_binary(c->x, BT_EXPR_SUB, size, one));
+        x = bt_lower_binary(c, op, bt_lower_slice(c, x, dim, one, size), before);
+    }
+    c->out = x;
+}
+
+/* tensors, indexing: "xy" swaps the first two dimensions */
+void bt_aten_meshgrid(struct bt_call *c)
+{
+    struct bt_dyn all = c->args[0], list = bt_lower_seq(c, BT_DYN_LIST, NULL, 0);
+    bt_expr sizes[BT_MAX_RANK], shape[BT_MAX_RANK];
+    const int count = (int)bt_lower_count(all);
+    bool swap = strcmp(c->args[1].text, "xy") == 0 && count > 1;
+    if (count > BT_MAX_RANK) {
+        bt_lower_fail(c, BERTC_UNSUPPORTED, "of more than %d tensors is not implemented", BT_MAX_RANK);
+        return;
+    }
+    for (int i = 0; i < count; i++) {
+        int axis = swap && i < 2 ? 1 - i : i;
+        struct bt_dyn x = all.seq->items[i];
+        sizes[axis] = bt_lower_rank(c, x) > 0 ? bt_lower_size(c, x, 0) : bt_expr_int(c->x, 1);
+    }
+    for (int i = 0; i < count; i++) {
+        int axis = swap && i < 2 ? 1 - i : i;
+        for (int k = 0; k < count; k++) {
+            shape[k] = bt_expr_int(c->x, k == axis ? -1 : 1);
+        }
+        struct bt_dyn x = bt_lower_reshape(c, all.seq->items[i], shape, count);
+        bt_lower_append(c, &list, bt_lower_expand(c, x, sizes, count));
+    }
+    c->out = list;
 }

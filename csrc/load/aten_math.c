@@ -94,6 +94,25 @@ void bt_aten_log(struct bt_call *c)
     c->out = bt_lower_binary(c, BT_OP_MUL, bt_lower_unary(c, BT_OP_LOG, c->args[0]), factor);
 }
 
+/* log(1 + x): the rounding of u = 1 + x is undone by x / (u - 1). */
+void bt_aten_log1p(struct bt_call *c)
+{
+    struct bt_dyn x = c->args[0], one = bt_lower_integer(c, 1), u = bt_lower_binary(c, BT_OP_ADD, x, one);
+    struct bt_dyn log_u = bt_lower_unary(c, BT_OP_LOG, u);
+    struct bt_dyn part = bt_lower_binary(c, BT_OP_DIV, x, bt_lower_binary(c, BT_OP_SUB, u, one));
+    const struct bt_dyn near[] = {bt_lower_binary(c, BT_OP_EQ, u, one), x, bt_lower_binary(c, BT_OP_MUL, log_u, part)};
+    const struct bt_dyn far[] = {bt_lower_unary(c, BT_OP_ISINF, u), log_u, bt_lower_apply(c, BT_OP_WHERE, 3, near)};
+    c->out = bt_lower_apply(c, BT_OP_WHERE, 3, far);
+}
+
+/* exp(x) - 1, through tanh(x / 2), which is exact near 0. */
+void bt_aten_expm1(struct bt_call *c)
+{
+    struct bt_dyn x = c->args[0], half = bt_lower_binary(c, BT_OP_MUL, x, bt_lower_real(c, 0.5));
+    struct bt_dyn power = bt_lower_unary(c, BT_OP_EXP, x), t = bt_lower_unary(c, BT_OP_TANH, half);
+    c->out = bt_lower_binary(c, BT_OP_MUL, t, bt_lower_binary(c, BT_OP_ADD, power, bt_lower_integer(c, 1)));
+}
+
 /* self + value * tensor1 (* or /) tensor2 */
 void bt_aten_addc(struct bt_call *c)
 {
@@ -134,29 +153,4 @@ void bt_aten_isfinite(struct bt_call *c)
 {
     struct bt_dyn nan = bt_lower_unary(c, BT_OP_ISNAN, c->args[0]), inf = bt_lower_unary(c, BT_OP_ISINF, c->args[0]);
     c->out = bt_lower_unary(c, BT_OP_LOGICAL_NOT, bt_lower_binary(c, BT_OP_LOGICAL_OR, nan, inf));
-}
-
-/* input, weight, bias, mean, variance, training, momentum, eps: per channel (dimension 1), in evaluation mode */
-void bt_aten_batch_norm(struct bt_call *c)
-{
-    if (bt_lower_bool(c, c->args[5]) || !bt_lower_given(c, 3) || !bt_lower_given(c, 4)) {
-        bt_lower_fail(c, BERTC_UNSUPPORTED, "training mode: call model.eval() before torch.jit.trace");
-        return;
-    }
-    struct bt_dyn vectors[5];
-    bt_expr shape[BT_MAX_RANK];
-    int rank = bt_lower_rank(c, c->args[0]);
-    for (int i = 0; i < rank; i++) {
-        shape[i] = bt_expr_int(c->x, i == 1 ? -1 : 1);
-    }
-    for (int i = 1; i < 5; i++) {
-        vectors[i] = bt_lower_given(c, i) ? bt_lower_reshape(c, c->args[i], shape, rank) : bt_dyn_none();
-    }
-    struct bt_dyn variance = bt_lower_binary(c, BT_OP_ADD, vectors[4], c->args[7]);
-    struct bt_dyn x = bt_lower_binary(c, BT_OP_SUB, c->args[0], vectors[3]);
-    x = bt_lower_binary(c, BT_OP_MUL, x, bt_lower_unary(c, BT_OP_RSQRT, variance));
-    if (bt_lower_given(c, 1)) {
-        x = bt_lower_binary(c, BT_OP_MUL, x, vectors[1]);
-    }
-    c->out = bt_lower_given(c, 2) ? bt_lower_binary(c, BT_OP_ADD, x, vectors[2]) : x;
 }

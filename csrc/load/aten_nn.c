@@ -1,17 +1,17 @@
-/* aten_nn.c: layers: products, normalisation, embedding, attention, convolution, quantised linear */
+/* aten_nn.c: layers: products, embedding, attention, quantised linear */
 #include <float.h>
 #include <string.h>
 
 #include "load/lower.h"
 
-static struct bt_dyn product(struct bt_call *c, struct bt_dyn a, struct bt_dyn b)
+struct bt_dyn bt_lower_matmul(struct bt_call *c, struct bt_dyn a, struct bt_dyn b)
 {
     return bt_lower_node(c, BT_OP_MATMUL, 2, (struct bt_arg[]){bt_lower_value(c, a), bt_lower_value(c, b)});
 }
 
 void bt_aten_matmul(struct bt_call *c)
 {
-    c->out = product(c, c->args[0], c->args[1]);
+    c->out = bt_lower_matmul(c, c->args[0], c->args[1]);
 }
 
 void bt_aten_outer(struct bt_call *c)
@@ -28,7 +28,7 @@ static bool is_number(struct bt_call *c, struct bt_dyn d, double value)
 /* beta * self + alpha * (mat1 @ mat2) */
 void bt_aten_addmm(struct bt_call *c)
 {
-    struct bt_dyn sum = product(c, c->args[1], c->args[2]), self = c->args[0];
+    struct bt_dyn sum = bt_lower_matmul(c, c->args[1], c->args[2]), self = c->args[0];
     if (!is_number(c, c->args[4], 1)) {
         sum = bt_lower_binary(c, BT_OP_MUL, sum, c->args[4]);
     }
@@ -39,7 +39,7 @@ void bt_aten_addmm(struct bt_call *c)
     c->out = is_number(c, c->args[3], 0) ? sum : bt_lower_binary(c, BT_OP_ADD, sum, self);
 }
 
-static struct bt_dyn linear(struct bt_call *c, struct bt_dyn x, struct bt_dyn weight, struct bt_dyn bias)
+struct bt_dyn bt_lower_linear(struct bt_call *c, struct bt_dyn x, struct bt_dyn weight, struct bt_dyn bias)
 {
     const struct bt_arg args[] = {bt_lower_value(c, x), bt_lower_value(c, weight), bt_lower_value(c, bias)};
     return bt_lower_node(c, BT_OP_LINEAR, 3, args);
@@ -47,50 +47,7 @@ static struct bt_dyn linear(struct bt_call *c, struct bt_dyn x, struct bt_dyn we
 
 void bt_aten_linear(struct bt_call *c)
 {
-    c->out = linear(c, c->args[0], c->args[1], c->args[2]);
-}
-
-/* How many trailing dimensions normalized_shape names, after checking their sizes. */
-static struct bt_arg trailing_dims(struct bt_call *c, struct bt_dyn x, struct bt_dyn shape)
-{
-    bt_expr sizes[BT_MAX_RANK], asked[BT_MAX_RANK];
-    int rank = bt_lower_shape(c, x, sizes), count = bt_lower_list(c, shape, asked, BT_MAX_RANK);
-    if (count == 0 || count > rank) {
-        bt_lower_fail(c, BERTC_INPUT, "normalized_shape has %d dimensions, the input %d", count, rank);
-    }
-    for (int i = 0; i < count && c->status == BERTC_OK; i++) {
-        bt_expr size = sizes[rank - count + i];
-        if (!bt_graph_same(c->g, size, asked[i])) {
-            bt_lower_fail(c, BERTC_INPUT, "dimension %d of the input is %s, normalized_shape says %s", rank - count + i,
-                          bt_expr_text(c->x, size), bt_expr_text(c->x, asked[i]));
-        }
-    }
-    return bt_arg_int(c->g, count);
-}
-
-/* input, normalized_shape, weight, bias, eps */
-void bt_aten_layer_norm(struct bt_call *c)
-{
-    const struct bt_arg args[] = {bt_lower_value(c, c->args[0]), trailing_dims(c, c->args[0], c->args[1]),
-                                  bt_lower_value(c, c->args[2]), bt_lower_value(c, c->args[3]),
-                                  bt_lower_operand(c, c->args[4])};
-    c->out = bt_lower_node(c, BT_OP_LAYER_NORM, 5, args);
-}
-
-/* The mean and the reciprocal deviation, which only training uses, come as None. */
-void bt_aten_native_layer_norm(struct bt_call *c)
-{
-    bt_aten_layer_norm(c);
-    c->out = bt_lower_seq(c, BT_DYN_TUPLE, (struct bt_dyn[]){c->out, bt_dyn_none(), bt_dyn_none()}, 3);
-}
-
-/* input, normalized_shape, weight, eps */
-void bt_aten_rms_norm(struct bt_call *c)
-{
-    const struct bt_arg args[] = {
-        bt_lower_value(c, c->args[0]), trailing_dims(c, c->args[0], c->args[1]), bt_lower_value(c, c->args[2]),
-        bt_lower_given(c, 3) ? bt_lower_operand(c, c->args[3]) : bt_arg_float(c->g, FLT_EPSILON)};
-    c->out = bt_lower_node(c, BT_OP_RMS_NORM, 4, args);
+    c->out = bt_lower_linear(c, c->args[0], c->args[1], c->args[2]);
 }
 
 void bt_aten_embedding(struct bt_call *c)
@@ -153,67 +110,6 @@ void bt_aten_attention(struct bt_call *c)
     c->out = bt_lower_node(c, BT_OP_SDPA, 6, args);
 }
 
-/* The only item of a list such as int[1] stride; `fallback` when there is none. */
-static bt_expr sole(struct bt_call *c, struct bt_dyn list)
-{
-    if (bt_lower_count(list) != 1) {
-        bt_lower_fail(c, BERTC_UNSUPPORTED, "only convolutions along one dimension are implemented");
-        return BT_NO_EXPR;
-    }
-    return bt_lower_expr(c, list.seq->items[0]);
-}
-
-static void convolve(struct bt_call *c, bt_expr padding)
-{
-    if (bt_lower_rank(c, c->args[1]) != 3) {
-        bt_lower_fail(c, BERTC_UNSUPPORTED, "only convolutions along one dimension are implemented");
-    }
-    struct bt_dyn x = c->args[0];
-    bool single = bt_lower_rank(c, x) == 2; /* one item without a batch dimension */
-    if (single) {
-        x = bt_lower_unsqueeze(c, x, 0);
-    }
-    const struct bt_arg args[] = {bt_lower_value(c, x),
-                                  bt_lower_value(c, c->args[1]),
-                                  bt_lower_value(c, c->args[2]),
-                                  bt_arg_expr(sole(c, c->args[3])),
-                                  bt_arg_expr(padding),
-                                  bt_arg_expr(sole(c, c->args[5])),
-                                  bt_lower_operand(c, c->args[c->detail])};
-    c->out = bt_lower_node(c, BT_OP_CONV1D, 7, args);
-    if (single) {
-        c->out = bt_lower_select(c, c->out, 0, bt_expr_int(c->x, 0));
-    }
-}
-
-/* input, weight, bias, stride, padding (numbers, or "same" or "valid"), dilation, groups at the detail */
-void bt_aten_conv1d(struct bt_call *c)
-{
-    if (c->args[4].kind != BT_DYN_STRING) {
-        convolve(c, sole(c, c->args[4]));
-        return;
-    }
-    bool same = strcmp(c->args[4].text, "same") == 0;
-    if (!same && strcmp(c->args[4].text, "valid") != 0) {
-        bt_lower_fail(c, BERTC_UNSUPPORTED, "padding \"%s\" is not one of same, valid", c->args[4].text);
-    }
-    bt_expr reach = bt_expr_binary(c->x, BT_EXPR_SUB, bt_lower_size(c, c->args[1], 2), bt_expr_int(c->x, 1));
-    int64_t total = bt_lower_int(c, bt_dyn_scalar(bt_expr_binary(c->x, BT_EXPR_MUL, reach, sole(c, c->args[5]))));
-    if (same && total % 2 != 0) {
-        bt_lower_fail(c, BERTC_UNSUPPORTED, "padding \"same\" with a kernel of even size is not implemented");
-    }
-    convolve(c, bt_expr_int(c->x, same ? total / 2 : 0));
-}
-
-/* input, weight, bias, stride, padding, dilation, transposed, output_padding, groups at the detail */
-void bt_aten_convolution(struct bt_call *c)
-{
-    if (bt_lower_bool(c, c->args[6])) {
-        bt_lower_fail(c, BERTC_UNSUPPORTED, "transposed convolutions are not implemented");
-    }
-    convolve(c, sole(c, c->args[4]));
-}
-
 /* The weight and the bias (None or tensors) in the state of packed parameters: (weight, bias), possibly nested. */
 static int find_tensors(const struct bt_pickle *p, int depth, const struct bt_pickle **found, int count)
 {
@@ -255,7 +151,7 @@ void bt_aten_linear_dynamic(struct bt_call *c)
         c->out = bt_lower_node(c, BT_OP_LINEAR_DYNAMIC, 4, args);
     } else {
         struct bt_dyn x = c->args[0];
-        c->out = linear(c, x, bt_lower_cast(c, weight, bt_lower_type(c, x)), bias);
+        c->out = bt_lower_linear(c, x, bt_lower_cast(c, weight, bt_lower_type(c, x)), bias);
     }
     if (c->detail == BT_OP_RELU) {
         c->out = bt_lower_unary(c, BT_OP_RELU, c->out);

@@ -163,10 +163,14 @@ void bt_aten_list_sum(struct bt_call *c)
     }
 }
 
-/* max, min of a list: the detail combines two items */
+/* max, min, any, all of a list: the detail combines two items */
 void bt_aten_list_fold(struct bt_call *c)
 {
     size_t count = bt_lower_count(c->args[0]);
+    if (count == 0 && (c->detail == BT_OP_LOGICAL_OR || c->detail == BT_OP_LOGICAL_AND)) {
+        c->out = bt_dyn_scalar(bt_expr_bool(c->x, c->detail == BT_OP_LOGICAL_AND));
+        return;
+    }
     if (count == 0) {
         bt_lower_fail(c, BERTC_INPUT, "the list is empty");
         return;

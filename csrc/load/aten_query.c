@@ -46,6 +46,11 @@ void bt_aten_device(struct bt_call *c)
     c->out = (struct bt_dyn){.kind = BT_DYN_DEVICE, .scalar = BT_NO_EXPR};
 }
 
+void bt_aten_device_type(struct bt_call *c)
+{
+    c->out = bt_dyn_string("cpu");
+}
+
 /* Answers that are the same for every tensor here: the detail. */
 void bt_aten_truth(struct bt_call *c)
 {

@@ -157,6 +157,15 @@ static struct bt_dyn bounded_norm(struct bt_call *c, struct bt_dyn x, int dim, s
     return bt_lower_binary(c, BT_OP_MAXIMUM, norm, eps);
 }
 
+/* x1, x2, p, eps, keepdim: along the last dimension */
+void bt_aten_pairwise_distance(struct bt_call *c)
+{
+    struct bt_dyn x = bt_lower_binary(c, BT_OP_SUB, c->args[0], c->args[1]);
+    x = bt_lower_binary(c, BT_OP_ADD, x, c->args[3]);
+    const int last = bt_lower_dim(c, bt_lower_integer(c, -1), bt_lower_rank(c, x));
+    c->out = vector_norm(c, x, bt_lower_float(c, c->args[2]), bt_lower_ints(c, &last, 1), keepdim(c, 4));
+}
+
 /* x1, x2, dim, eps */
 void bt_aten_cosine_similarity(struct bt_call *c)
 {
@@ -169,14 +178,4 @@ void bt_aten_cosine_similarity(struct bt_call *c)
     }
     struct bt_dyn dot = bt_lower_reduce(c, BT_OP_SUM, product, &dim, 1, false);
     c->out = bt_lower_binary(c, BT_OP_DIV, dot, bt_lower_binary(c, BT_OP_MUL, norms[0], norms[1]));
-}
-
-/* self, output_size: only the mean over everything */
-void bt_aten_adaptive_pool(struct bt_call *c)
-{
-    int last = bt_lower_rank(c, c->args[0]) - 1;
-    if (bt_lower_count(c->args[1]) != 1 || bt_lower_int(c, c->args[1].seq->items[0]) != 1 || last < 0) {
-        bt_lower_fail(c, BERTC_UNSUPPORTED, "an output size other than 1 is not implemented");
-    }
-    c->out = bt_lower_reduce(c, BT_OP_MEAN, c->args[0], &last, 1, true);
 }

@@ -46,6 +46,8 @@ struct bt_var {
     bt_value value;      /* current graph value; BT_NO_VALUE while it is only a number */
     bt_expr number;      /* a 0-dim tensor whose number is known (NumToTensor, 0-dim constants), else BT_NO_EXPR */
     enum bt_dtype dtype; /* of `number` */
+    bool plain;          /* a 0-dim constant of the code: it promotes as the Python number it was traced from */
+    struct bt_var *kept; /* of a nested tensor, which is stored padded: the mask of its items; else NULL */
     struct bt_var *base; /* what this is a view of, or NULL */
     enum bt_op op;       /* the view op that makes it from base */
     struct bt_arg *args; /* its arguments (args[0] is the base) */

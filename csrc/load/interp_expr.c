@@ -102,6 +102,9 @@ static enum bertc_status constant(struct bt_interp *in, const char *name, struct
             return status;
         }
         slot->bound = true;
+        if (slot->value.kind == BT_DYN_TENSOR) {
+            slot->value.tensor->plain = slot->value.tensor->number >= 0;
+        }
     }
     *out = slot->value;
     return BERTC_OK;

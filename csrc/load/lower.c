@@ -44,6 +44,11 @@ bool bt_lower_is_number(struct bt_dyn d)
     return d.kind == BT_DYN_SCALAR || (d.kind == BT_DYN_TENSOR && d.tensor->number >= 0);
 }
 
+bool bt_lower_is_plain(struct bt_dyn d)
+{
+    return d.kind == BT_DYN_SCALAR || (d.kind == BT_DYN_TENSOR && d.tensor->plain);
+}
+
 bt_expr bt_lower_checked(struct bt_call *c, bt_expr e)
 {
     if (e < 0 && bt_exprs_out_of_memory(c->x)) {
@@ -317,6 +322,35 @@ struct bt_dyn bt_lower_view(struct bt_call *c, struct bt_dyn base, enum bt_op op
     return bt_dyn_tensor(var);
 }
 
+static int category(enum bt_dtype dtype)
+{
+    return bt_dtype_is_float(dtype) ? 2 : dtype != BT_BOOL;
+}
+
+enum bt_dtype bt_lower_default(enum bt_dtype dtype)
+{
+    static const enum bt_dtype defaults[] = {BT_BOOL, BT_I64, BT_F32};
+    return defaults[category(dtype)];
+}
+
+/* Whether a 0-dim tensor whose number is known promotes among `args` as a plain number would: it yields to tensors with
+ * dimensions of its category or a higher one, and a number of its category has its dtype. */
+static bool promotes_as_number(struct bt_call *c, const struct bt_var *var, int count, const struct bt_arg *args)
+{
+    bool scalars = false;
+    for (int i = 0; i < count && c->status == BERTC_OK; i++) {
+        if (args[i].kind != BT_ARG_VALUE) {
+            continue;
+        }
+        const struct bt_value_info *info = &c->g->values[args[i].value];
+        if (info->rank > 0 && category(info->dtype) >= category(var->dtype)) {
+            return true;
+        }
+        scalars |= info->rank == 0;
+    }
+    return var->plain || (!scalars && var->dtype == bt_lower_default(var->dtype));
+}
+
 struct bt_dyn bt_lower_apply(struct bt_call *c, enum bt_op op, int count, const struct bt_dyn *operands)
 {
     struct bt_arg args[3];
@@ -329,17 +363,22 @@ struct bt_dyn bt_lower_apply(struct bt_call *c, enum bt_op op, int count, const 
         }
     }
     struct bt_dyn out = bt_dyn_none();
-    if (values > 0 || c->status != BERTC_OK) {
-        return bt_lower_node(c, op, count, args);
+    if (values == 0 && c->status == BERTC_OK) {
+        if (bt_number_apply(c, op, count, operands, &out)) {
+            return out;
+        }
+        if (tensor < 0) {
+            bt_lower_fail(c, BERTC_UNSUPPORTED, "of plain numbers is not implemented");
+            return out;
+        }
+        args[tensor] = bt_lower_value(c, operands[tensor]);
     }
-    if (bt_number_apply(c, op, count, operands, &out)) {
-        return out;
+    for (int i = 0; i < count; i++) {
+        bool number = args[i].kind == BT_ARG_EXPR && operands[i].kind == BT_DYN_TENSOR;
+        if (number && !promotes_as_number(c, operands[i].tensor, count, args)) {
+            args[i] = bt_lower_value(c, operands[i]);
+        }
     }
-    if (tensor < 0) {
-        bt_lower_fail(c, BERTC_UNSUPPORTED, "of plain numbers is not implemented");
-        return out;
-    }
-    args[tensor] = bt_lower_value(c, operands[tensor]);
     return bt_lower_node(c, op, count, args);
 }
 

@@ -30,6 +30,7 @@ bool bt_lower_ok(struct bt_call *c, enum bertc_status status);
  * decided for the present call and guarded. */
 bool bt_lower_given(const struct bt_call *c, int i); /* not None */
 bool bt_lower_is_number(struct bt_dyn d);
+bool bt_lower_is_plain(struct bt_dyn d); /* a Python number, or a constant that was traced from one */
 bt_expr bt_lower_expr(struct bt_call *c, struct bt_dyn d);
 bt_expr bt_lower_checked(struct bt_call *c, bt_expr e); /* fails the call when e is BT_NO_EXPR */
 int64_t bt_lower_int(struct bt_call *c, struct bt_dyn d);
@@ -47,6 +48,7 @@ int bt_lower_rank(struct bt_call *c, struct bt_dyn d);
 bt_expr bt_lower_size(struct bt_call *c, struct bt_dyn d, int dim); /* dim >= 0 */
 int bt_lower_shape(struct bt_call *c, struct bt_dyn d, bt_expr *dims); /* into dims[BT_MAX_RANK]; returns the rank */
 enum bt_dtype bt_lower_type(struct bt_call *c, struct bt_dyn d); /* of a plain number: int64, float32 or bool */
+enum bt_dtype bt_lower_default(enum bt_dtype dtype); /* what a Python number of its category has */
 bool bt_lower_equal(struct bt_call *c, bt_expr a, int64_t b); /* of a dimension; decided and guarded */
 
 /* Arguments of nodes: bt_lower_value makes numbers tensors, bt_lower_operand leaves them numbers; None stays None. */
@@ -71,6 +73,9 @@ struct bt_dyn bt_lower_view(struct bt_call *c, struct bt_dyn base, enum bt_op op
 struct bt_dyn bt_lower_apply(struct bt_call *c, enum bt_op op, int count, const struct bt_dyn *operands);
 struct bt_dyn bt_lower_unary(struct bt_call *c, enum bt_op op, struct bt_dyn a);
 struct bt_dyn bt_lower_binary(struct bt_call *c, enum bt_op op, struct bt_dyn a, struct bt_dyn b);
+struct bt_dyn bt_lower_cat(struct bt_call *c, struct bt_dyn list, int dim);
+struct bt_dyn bt_lower_matmul(struct bt_call *c, struct bt_dyn a, struct bt_dyn b);
+struct bt_dyn bt_lower_linear(struct bt_call *c, struct bt_dyn x, struct bt_dyn weight, struct bt_dyn bias);
 struct bt_dyn bt_lower_cast(struct bt_call *c, struct bt_dyn d, enum bt_dtype dtype);
 
 struct bt_dyn bt_lower_reshape(struct bt_call *c, struct bt_dyn d, const bt_expr *shape, int rank);

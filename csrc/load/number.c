@@ -77,23 +77,23 @@ static enum bt_dtype promote(enum bt_dtype a, enum bt_dtype b)
     return bt_dtype_size(a) > bt_dtype_size(b) ? a : b;
 }
 
-/* The dtype that 0-dim tensors and plain numbers promote to; false when all are plain. */
+/* The dtype that 0-dim tensors and plain numbers promote to; false when none is a tensor. */
 static bool promote_all(struct bt_call *c, int count, const struct bt_dyn *operands, enum bt_dtype *out)
 {
-    bool any_tensor = false, any_plain = false;
+    bool any_tensor = false, is_tensor = false;
     enum bt_dtype tensor = BT_BOOL, plain = BT_BOOL;
     for (int i = 0; i < count; i++) {
         enum bt_dtype type = bt_lower_type(c, operands[i]);
-        if (operands[i].kind == BT_DYN_TENSOR) {
+        is_tensor |= operands[i].kind == BT_DYN_TENSOR;
+        if (bt_lower_is_plain(operands[i])) {
+            plain = promote(plain, bt_lower_default(type));
+        } else {
             tensor = any_tensor ? promote(tensor, type) : type;
             any_tensor = true;
-        } else {
-            plain = any_plain ? promote(plain, type) : type;
-            any_plain = true;
         }
     }
-    *out = any_plain && category(plain) > category(tensor) ? plain : tensor;
-    return any_tensor;
+    *out = !any_tensor || category(plain) > category(tensor) ? plain : tensor;
+    return is_tensor;
 }
 
 static bool all_bools(struct bt_call *c, int count, const bt_expr *e)

@@ -4,7 +4,7 @@
 
 #include "load/aten.h"
 
-#define BT_MAX_PARAMS 16
+#define BT_MAX_PARAMS 20
 
 enum bt_param_type {
     BT_PARAM_TENSOR,

@@ -19,6 +19,7 @@ enum type {
     TYPE_zips_f32,
     TYPE_layer_norm_f32,
     TYPE_softmax_f32,
+    TYPE_exp_sum_f32,
     TYPE_sum_rows_f32,
     TYPE_reduce_f32
 };
@@ -44,6 +45,15 @@ static const struct version versions[] = {
 };
 enum { VERSIONS = sizeof versions / sizeof versions[0], MAX_N = 5000, GUARD = 32 };
 
+/* Divided by the sum, it is a softmax. */
+static void run_exp_sum(bt_exp_sum_f32_fn *fn, const struct call *c)
+{
+    double share = 1.0 / fn(c->in[0], c->in[1], c->y, c->n);
+    for (size_t i = 0; i < c->n; i++) {
+        c->y[i] = (float)(c->y[i] * share);
+    }
+}
+
 static void run(enum type type, any_fn *fn, const struct call *c)
 {
     switch (type) {
@@ -52,6 +62,7 @@ static void run(enum type type, any_fn *fn, const struct call *c)
     case TYPE_zips_f32: ((bt_zips_f32_fn *)fn)(c->in[0], c->scalar, c->y, c->n); break;
     case TYPE_layer_norm_f32: ((bt_layer_norm_f32_fn *)fn)(c->in[0], c->in[1], c->in[2], c->scalar, c->y, c->n); break;
     case TYPE_softmax_f32: ((bt_softmax_f32_fn *)fn)(c->in[0], c->in[1], c->scalar, c->y, c->n); break;
+    case TYPE_exp_sum_f32: run_exp_sum((bt_exp_sum_f32_fn *)fn, c); break;
     case TYPE_sum_rows_f32: ((bt_sum_rows_f32_fn *)fn)(c->in, INPUTS, c->y, c->n); break;
     case TYPE_reduce_f32: c->y[0] = ((bt_reduce_f32_fn *)fn)(c->in[0], c->n); break;
     }
@@ -63,7 +74,8 @@ static bool run_true(const struct version *v, const struct call *c)
     switch (v->type) {
     case TYPE_map_f32: true_map(v->id, c); return true;
     case TYPE_layer_norm_f32: true_layer_norm(c); return true;
-    case TYPE_softmax_f32: true_softmax(c); return true;
+    case TYPE_softmax_f32:
+    case TYPE_exp_sum_f32: true_softmax(c); return true;
     default: return false;
     }
 }
@@ -157,7 +169,7 @@ static void compare(const struct version *v, const char *what, const struct call
             continue;
         }
         double distance = fabs((double)got[i] - want[i]);
-        if (v->tolerance > 0.0 && distance <= TINY) {
+        if ((v->tolerance > 0.0 || v->type == TYPE_exp_sum_f32) && distance <= TINY) {
             continue;
         }
         double error = distance / ulp(magnitude(v, c, i, want[i]));
@@ -265,7 +277,10 @@ static bool kind_fits(const struct version *v, enum kind kind)
 
 static void check_kind(const struct version *v, const struct version *ref, enum kind kind, size_t n)
 {
-    struct call c = {.n = n, .scalar = v->type == TYPE_layer_norm_f32 ? 1e-5f : 0.125f};
+    struct call c = {.n = n,
+                     .scalar = v->type == TYPE_layer_norm_f32 ? 1e-5f
+                               : v->type == TYPE_exp_sum_f32  ? 1.0f
+                                                              : 0.125f};
     for (size_t k = 0; k < INPUTS; k++) {
         float *x = place(inputs[k], n, false);
         enum kind used = k > 0 && v->type == TYPE_layer_norm_f32 ? SMALL : kind;
@@ -275,7 +290,8 @@ static void check_kind(const struct version *v, const struct version *ref, enum 
         c.in[k] = x;
     }
     check_case(v, ref, &c);
-    if (v->type == TYPE_layer_norm_f32 || v->type == TYPE_softmax_f32) { /* without the optional operands */
+    if (v->type == TYPE_layer_norm_f32 || v->type == TYPE_softmax_f32 ||
+        v->type == TYPE_exp_sum_f32) { /* without the optional operands */
         c.in[2] = NULL;
         check_case(v, ref, &c);
         c.in[1] = NULL;
@@ -320,7 +336,7 @@ static double now(void)
 static void bench_version(const struct version *v)
 {
     static const size_t lengths[] = {128, 768, 3072, 1 << 20};
-    static const int streams[] = {2, 3, 2, 2, 2, 4, 1}; /* by type: arrays read and written */
+    static const int streams[] = {2, 3, 2, 2, 2, 2, 4, 1}; /* by type: arrays read and written */
     static float a[1 << 20], b[1 << 20], y[1 << 20];
     for (size_t i = 0; i < sizeof a / sizeof a[0]; i++) {
         a[i] = 8.0f * random_unit() - 4.0f;

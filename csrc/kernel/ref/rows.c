@@ -43,19 +43,35 @@ void bt_layer_norm_f32_ref(const float *x, const float *w, const float *b, float
 
 /* The exponents are rounded to float at every step, as in PyTorch: with a bias of -10000 on all keys the rounded
  * scores decide. */
-void bt_softmax_f32_ref(const float *x, const float *bias, float scale, float *y, size_t n)
+static void exponents(const float *x, const float *bias, float *y, size_t n)
 {
-    if (n == 0) {
-        return;
-    }
     for (size_t i = 0; i < n; i++) {
-        float scaled = x[i] * scale;
-        y[i] = bias ? scaled + bias[i] : scaled;
+        y[i] = bias ? x[i] + bias[i] : x[i];
     }
-    float max = bt_max_f32_ref(y, n);
-    double total = 0.0;
+    float max = n > 0 ? bt_max_f32_ref(y, n) : 0.0f;
     for (size_t i = 0; i < n; i++) {
         y[i] -= max;
+    }
+}
+
+double bt_exp_sum_f32_ref(const float *x, const float *bias, float *y, size_t n)
+{
+    double total = 0.0;
+    exponents(x, bias, y, n);
+    for (size_t i = 0; i < n; i++) {
+        double e = exp((double)y[i]);
+        y[i] = (float)e;
+        total += e;
+    }
+    return total;
+}
+
+void bt_softmax_f32_ref(const float *x, const float *bias, float scale, float *y, size_t n)
+{
+    double total = 0.0;
+    bt_muls_f32_ref(x, scale, y, n);
+    exponents(y, bias, y, n);
+    for (size_t i = 0; i < n; i++) {
         total += exp((double)y[i]);
     }
     for (size_t i = 0; i < n; i++) {

@@ -122,6 +122,16 @@ BT_INLINE vf vf_select(vm m, vf a, vf b)
     return vbslq_f32(m, a, b);
 }
 
+BT_INLINE vf vf_zip_low(vf a, vf b)
+{
+    return vzip1q_f32(a, b);
+}
+
+BT_INLINE vf vf_zip_high(vf a, vf b)
+{
+    return vzip2q_f32(a, b);
+}
+
 BT_INLINE float vf_sum_lanes(vf a)
 {
     return vaddvq_f32(a);

@@ -11,6 +11,7 @@
  *   vf_round(a)                    to the nearest integer
  *   vf_scale2(a, n) = a * 2^n      integral -125 <= n <= 128, 0.5 <= |a| < 2 or a = NaN
  *   vf_less(a, b)  vf_select(m, a, b) = m ? a : b
+ *   vf_zip_low(a, b) = a0 b0 a1 b1 ...  vf_zip_high(a, b): the same of the upper halves
  *   vf_sum_lanes(a)  vf_max_lanes(a)   to one float, in a fixed order */
 #ifndef BT_KERNEL_SIMD_SIMD_H
 #define BT_KERNEL_SIMD_SIMD_H
