@@ -39,7 +39,7 @@ def pickled(value, storages: list[np.ndarray]) -> bytes:
         case Module():
             state = b"".join(pickled(item, storages) for pair in value.items() for item in pair)
             return b"c__torch__\n" + value.name.encode() + b"\n)\x81}(" + state + b"ub"
-    storage = {"float32": "FloatStorage", "int64": "LongStorage"}[value.dtype.name]
+    storage = {"float32": "FloatStorage", "float64": "DoubleStorage", "int64": "LongStorage"}[value.dtype.name]
     storages.append(value)
     key, strides = str(len(storages) - 1), tuple(s // value.itemsize for s in value.strides)
     identity = pickled("storage", storages) + f"ctorch\n{storage}\n".encode()
@@ -151,6 +151,87 @@ def test_optional_arguments():
         "b": [[2, 2], [2, 2]]
     }
     assert model(IDS, IDS, scale=3)["b"].tolist() == (IDS * 3).tolist()
+
+
+@pytest.mark.parametrize(
+    ("expression", "x", "result"),
+    [
+        ("torch.mul(x, CONSTANTS.c0)", IDS, np.float32(IDS * 2.5)),
+        ("torch.mul(torch.mean(x), CONSTANTS.c0)", np.float32(IDS), np.float32(4.5 * 2.5)),
+        ("torch.mul(x, torch.detach(CONSTANTS.c0))", IDS, np.float64(IDS * 2.5)),
+        ("torch.mul(x, torch.to(CONSTANTS.c0, 5))", IDS, np.float16(IDS * 2.5)),
+        ("torch.add(x, torch.zeros([], dtype=7))", np.float32(IDS), np.float32(IDS)),
+        ("torch.where(torch.gt(x, 4), torch.zeros([], dtype=7), -2.)", IDS, np.where(IDS > 4, 0.0, -2.0)),
+        ("torch.where(torch.gt(x, 4), CONSTANTS.c0, -2.)", IDS, np.float32(np.where(IDS > 4, 2.5, -2))),
+    ],
+)
+def test_numbers_promote(expression, x, result):
+    got = load(FORWARD + f"    return {expression}\n", constants=(np.array(2.5),))(x)
+    assert got.dtype == result.dtype and np.array_equal(got, result)
+
+
+FLOATS = np.float32([[3, -1, 2, 2], [0, 5, -4, 1]])
+
+
+@pytest.mark.parametrize(
+    ("expression", "result"),
+    [
+        ("(torch.sort(x, -1, True))[0]", -np.sort(-FLOATS, 1)),
+        ("(torch.sort(x, 0))[1]", np.argsort(FLOATS, 0, "stable")),
+        ("torch.argsort(x)", np.argsort(FLOATS, 1, "stable")),
+        ("(torch.topk(x, 2))[0]", np.float32([[3, 2], [5, 1]])),
+        ("(torch.topk(x, 3, -1, False, True))[1]", np.array([[1, 2, 3], [2, 0, 3]])),
+        ("(torch.kthvalue(x, 2))[0]", np.float32([2, 0])),
+        ("torch.scatter(x, 1, torch.tensor([[0], [3]]), 9)", np.float32([[9, -1, 2, 2], [0, 5, -4, 9]])),
+        ("torch.scatter_add(x, 1, torch.tensor([[0, 0]]), x)", np.float32([[5, -1, 2, 2], [0, 5, -4, 1]])),
+        ("torch.index_add(x, 0, torch.tensor([1]), torch.slice(x, 0, 0, 1))", FLOATS + np.outer([0, 1], FLOATS[0])),
+        ("torch.index_fill(x, 1, torch.tensor([2]), 7)", np.float32([[3, -1, 7, 2], [0, 5, 7, 1]])),
+        ("torch.max_pool1d(x, [2])", np.float32([[3, 2], [5, 1]])),
+        ("torch.max_pool1d(x, [3], [2], [0], [1], True)", np.float32([[3, 2], [5, 1]])),
+        ("torch.max_pool1d(x, [torch.size(x, 1)])", np.float32([[3], [5]])),
+        ("torch.avg_pool1d(x, [2], [2], [1])", np.float32([[1.5, 0.5, 1], [0, 0.5, 0.5]])),
+        ("torch.avg_pool1d(x, [2], [2], [1], False, False)", np.float32([[3, 0.5, 2], [0, 0.5, 1]])),
+        ("torch.avg_pool1d(x, [3], [2], [0], True)", np.float32([[4 / 3, 2], [1 / 3, -1.5]])),
+        ("torch.diff(x)", np.diff(FLOATS)),
+        ("(torch.meshgrid([torch.arange(2), torch.arange(3)]))[1]", np.meshgrid(range(2), range(3), indexing="ij")[1]),
+        ("torch.log1p(torch.mul(x, x))", np.log1p(FLOATS * FLOATS)),
+        ("torch.expm1(x)", np.expm1(FLOATS)),
+        ("torch.pairwise_distance(x, torch.neg(x))", np.linalg.norm(2 * FLOATS + 1e-6, axis=1).astype(np.float32)),
+    ],
+)
+def test_operators_of_heads(expression, result):
+    got = load(FORWARD + f"    return {expression}\n")(FLOATS)
+    result = np.asarray(result)
+    assert got.shape == result.shape and (got.dtype.kind == result.dtype.kind)
+    assert np.allclose(got, result, rtol=2e-6, atol=2e-7)
+
+
+ENCODER_LAYER = (
+    "torch._transformer_encoder_layer_fwd(src, 8, 2, self.w, self.b, self.o, self.n, True, False, 1e-05, "
+    "self.n, self.n, self.n, self.n, self.f, self.g, self.h, self.n"
+)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"src = x\nreturn {ENCODER_LAYER}, torch.logical_not(mask), 1)",
+        f"src = torch._nested_tensor_from_mask(x, mask, False)\n_0 = {ENCODER_LAYER})\n"
+        "return torch.to_padded_tensor(_0, 0., [torch.size(x, 0), torch.size(x, 1), 8])",
+    ],
+    ids=["masked", "nested"],
+)
+def test_fused_encoder_layer(body):
+    """What is beyond a sequence's end does not count, and is 0 when nested."""
+    chance = np.random.default_rng(3)
+    shapes = {"w": (24, 8), "b": (24,), "o": (8, 8), "n": (8,), "f": (6, 8), "g": (6,), "h": (8, 6)}
+    weights = {name: chance.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+    code = MODULE + "  def forward(self: __torch__.M,\n    x: Tensor,\n    mask: Tensor) -> Tensor:\n" + lines(body)
+    model = load(code, Module("M", training=False, **weights))
+    x = chance.standard_normal((2, 4, 8)).astype(np.float32)
+    padded, alone = model(x, np.arange(4) < [[4], [2]]), model(x[1:, :2], np.ones((1, 2), bool))
+    assert np.allclose(padded[1, :2], alone[0], atol=1e-5) and np.abs(alone).max() > 0.1
+    assert ("nested" in body) == (not padded[1, 2:].any())
 
 
 def test_division_of_integers_by_format():

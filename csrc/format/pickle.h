@@ -42,7 +42,9 @@ struct bt_pickle {
     size_t size;
     struct bt_pickle **items;
     struct bt_storage storage; /* BT_PICKLE_STORAGE */
-    struct bt_tensor tensor;   /* BT_PICKLE_TENSOR: bounds checked against its storage */
+    /* BT_PICKLE_TENSOR: bounds checked against its storage. Of one quantized per channel (its first dimension) items[0]
+     * holds the scales, and its own scale is 1. */
+    struct bt_tensor tensor;
 };
 
 struct bt_pickle_options {

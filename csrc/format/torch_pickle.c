@@ -96,7 +96,48 @@ static enum bertc_status rebuild_tensor(const struct bt_pickle *args, struct bt_
     return BERTC_OK;
 }
 
-/* torch._utils._rebuild_qtensor(storage, offset, size, stride, (scheme, scale, zero_point), requires_grad, hooks) */
+/* (per_tensor_affine, scale, zero_point) */
+static enum bertc_status read_tensor_scheme(const struct bt_pickle *scheme, struct bt_pickle *value,
+                                            struct bertc_error *err)
+{
+    if (scheme->size != 3 || scheme->items[1]->kind != BT_PICKLE_FLOAT || scheme->items[2]->kind != BT_PICKLE_INT) {
+        return bad_argument("a quantized tensor's scheme is not (per_tensor_affine, scale, zero_point)", err);
+    }
+    value->tensor.scale = scheme->items[1]->number;
+    value->tensor.zero_point = scheme->items[2]->integer;
+    return BERTC_OK;
+}
+
+static bool is_row(const struct bt_pickle *p, enum bt_dtype dtype, int64_t size)
+{
+    return p->kind == BT_PICKLE_TENSOR && p->tensor.dtype == dtype && p->tensor.rank == 1 && p->tensor.dims[0] == size;
+}
+
+/* (per_channel_affine, scales, zero_points, axis): the first axis, around 0, as weights are */
+static enum bertc_status read_channel_scheme(const struct bt_pickle *scheme, struct bt_pickle *value,
+                                             struct bertc_error *err)
+{
+    const int64_t channels = value->tensor.rank > 0 ? value->tensor.dims[0] : -1;
+    if (scheme->size != 4 || !is_row(scheme->items[1], BT_F64, channels) ||
+        !is_row(scheme->items[2], BT_I64, channels) || scheme->items[3]->kind != BT_PICKLE_INT) {
+        return bad_argument("a quantized tensor's scheme is not (per_channel_affine, scales, zero_points, axis)", err);
+    }
+    const struct bt_tensor *zeros = &scheme->items[2]->tensor;
+    bool centred = scheme->items[3]->integer == 0;
+    for (int64_t i = 0; i < channels && zeros->data && centred; i++) {
+        centred = ((const int64_t *)zeros->data)[i * zeros->strides[0]] == 0;
+    }
+    if (!centred) {
+        return bt_error_set(err, BERTC_UNSUPPORTED,
+                            "a tensor quantized per channel along another axis than the first, or not around 0");
+    }
+    value->tensor.scale = 1;
+    value->items = scheme->items + 1;
+    value->size = 1;
+    return BERTC_OK;
+}
+
+/* torch._utils._rebuild_qtensor(storage, offset, size, stride, scheme, requires_grad, hooks) */
 static enum bertc_status rebuild_qtensor(const struct bt_pickle *args, struct bt_pickle **value,
                                          struct bertc_error *err)
 {
@@ -104,21 +145,20 @@ static enum bertc_status rebuild_qtensor(const struct bt_pickle *args, struct bt
     if (scheme->kind != BT_PICKLE_TUPLE || scheme->size == 0 || scheme->items[0]->kind != BT_PICKLE_GLOBAL) {
         return bad_argument("a quantized tensor has no scheme", err);
     }
-    if (strcmp(scheme->items[0]->text, "torch per_tensor_affine") != 0) {
-        return bt_error_set(err, BERTC_UNSUPPORTED,
-                            "a tensor quantized by \"%.100s\"; only per_tensor_affine is supported",
-                            scheme->items[0]->text);
-    }
-    if (scheme->size != 3 || scheme->items[1]->kind != BT_PICKLE_FLOAT || scheme->items[2]->kind != BT_PICKLE_INT) {
-        return bad_argument("a quantized tensor's scheme is not (per_tensor_affine, scale, zero_point)", err);
-    }
     enum bertc_status status = rebuild_tensor(args, value, err);
-    if (status == BERTC_OK) {
-        (*value)->tensor.quantized = true;
-        (*value)->tensor.scale = scheme->items[1]->number;
-        (*value)->tensor.zero_point = scheme->items[2]->integer;
+    if (status != BERTC_OK) {
+        return status;
     }
-    return status;
+    (*value)->tensor.quantized = true;
+    if (strcmp(scheme->items[0]->text, "torch per_tensor_affine") == 0) {
+        return read_tensor_scheme(scheme, *value, err);
+    }
+    if (strcmp(scheme->items[0]->text, "torch per_channel_affine") == 0) {
+        return read_channel_scheme(scheme, *value, err);
+    }
+    return bt_error_set(err, BERTC_UNSUPPORTED,
+                        "a tensor quantized by \"%.100s\"; only per_tensor_affine and per_channel_affine are supported",
+                        scheme->items[0]->text);
 }
 
 /* torch._utils._rebuild_parameter(data, requires_grad, hooks) */

@@ -82,7 +82,7 @@ static enum bertc_status refuse_other(struct bt_archive *archive, struct bertc_e
         {"serialized_exported_program", ".json", BERTC_UNSUPPORTED,
          "a torch.export archive (.pt2), which is not supported yet"},
         {"data.pkl", "", BERTC_UNSUPPORTED,
-         "weights saved by torch.save, without code to run; read them with bertc.load_state_dict"},
+         "weights saved by torch.save, without code to run; trace the model and save that"},
         {"", ".npy", BERTC_UNSUPPORTED, "a NumPy .npz file, which holds arrays and no model"},
         {"bytecode.pkl", "", BERTC_UNSUPPORTED, "a mobile model without its code"},
     };

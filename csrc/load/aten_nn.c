@@ -146,9 +146,16 @@ void bt_aten_linear_dynamic(struct bt_call *c)
     struct bt_dyn weight = packed_tensor(c, found[0]), bias = packed_tensor(c, found[1]);
     if (found[0]->tensor.quantized) {
         bool reduce = bt_lower_given(c, 2) && bt_lower_bool(c, c->args[2]);
-        const struct bt_arg args[] = {bt_lower_value(c, c->args[0]), bt_lower_value(c, weight), bt_lower_value(c, bias),
+        bool by_channel = found[0]->size > 0;
+        const struct bt_arg args[] = {bt_lower_value(c, c->args[0]), bt_lower_value(c, weight),
+                                      by_channel ? bt_arg_none() : bt_lower_value(c, bias),
                                       bt_arg_expr(bt_expr_bool(c->x, reduce))};
         c->out = bt_lower_node(c, BT_OP_LINEAR_DYNAMIC, 4, args);
+        if (by_channel) {
+            struct bt_dyn scales = bt_lower_cast(c, packed_tensor(c, found[0]->items[0]), BT_F32);
+            c->out = bt_lower_binary(c, BT_OP_MUL, c->out, scales);
+            c->out = found[1] ? bt_lower_binary(c, BT_OP_ADD, c->out, bias) : c->out;
+        }
     } else {
         struct bt_dyn x = c->args[0];
         c->out = bt_lower_linear(c, x, bt_lower_cast(c, weight, bt_lower_type(c, x)), bias);

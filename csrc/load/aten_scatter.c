@@ -20,7 +20,7 @@ static struct bt_dyn positions(struct bt_call *c, bt_expr size, int dim, int ran
     return bt_lower_reshape(c, bt_lower_node(c, BT_OP_ARANGE, 4, args), shape, rank);
 }
 
-/* self, dim, index, src (of which as much counts as the index is large) or a number; the detail: add to what is there */
+/* self, dim, index, src (what of it the index covers) or a number; the detail: add to what is there */
 void bt_aten_scatter(struct bt_call *c)
 {
     struct bt_dyn source = c->args[3];

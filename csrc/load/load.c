@@ -33,7 +33,7 @@ static const struct {
     {HEAD("GGUF"), BERTC_UNSUPPORTED, "this is a GGUF file; it is not supported"},
     {HEAD("\x93NUMPY"), BERTC_UNSUPPORTED, "this is a NumPy array, not a model"},
     {HEAD("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"), BERTC_UNSUPPORTED,
-     "this holds weights saved by torch.save, without code to run; read them with bertc.load_state_dict"},
+     "this holds weights saved by torch.save, without code to run; trace the model and save that"},
     {HEAD("\x80"), BERTC_UNSUPPORTED,
      "this is a plain pickle, which is not a model that can run; trace the model with "
      "torch.jit.trace and save that"},
@@ -48,8 +48,8 @@ static enum bertc_status refuse(struct bt_span bytes, struct bertc_error *err)
     }
     if (bt_safetensors_probe(bytes)) {
         return bt_error_set(err, BERTC_UNSUPPORTED,
-                            "this is a safetensors file: weights without a model; read them with "
-                            "bertc.load_state_dict");
+                            "this is a safetensors file: weights without a model; load the folder that also has "
+                            "its config.json");
     }
     for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++) {
         if (bytes.size >= heads[i].size && !memcmp(bytes.data, heads[i].head, heads[i].size)) {

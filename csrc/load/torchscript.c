@@ -130,8 +130,7 @@ static enum bertc_status find_forward(struct program *p, struct bertc_error *err
     p->forward = bt_script_method(symbol->type, "forward");
     if (!p->forward) {
         return bt_error_set(err, BERTC_UNSUPPORTED,
-                            "the module has no forward method: the file holds weights only; read "
-                            "them with bertc.load_state_dict");
+                            "the module has no forward method: the file holds weights and no code to run");
     }
     if (p->forward->param_count == 0) {
         return bt_error_set(err, BERTC_FORMAT, "%s: forward does not take the module", p->code->member);
