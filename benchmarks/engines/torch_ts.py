@@ -1,6 +1,9 @@
-"""PyTorch's TorchScript interpreter, on the same archive."""
+"""PyTorch's TorchScript interpreter, on the traced archive."""
 
 import torch
+
+FILE = "traced.pt"
+VERSION = torch.__version__
 
 
 def load(path, threads):

@@ -2,6 +2,9 @@
 
 import bertc
 
+FILE = "traced.pt"
+VERSION = bertc.__version__
+
 
 def load(path, threads):
     return bertc.load(path, threads=threads)
