@@ -10,8 +10,7 @@
 
 enum {
     NR = PANEL_VECTORS * VF_LANES,
-    CACHE_LINE = 16, /* floats */
-    DEPTH = 256, /* of K at a time, each with a sum of its own: the rounding errors of long sums stay small */
+    DEPTH = 384, /* of K at a time, each with a sum of its own: the rounding errors of long sums stay small */
     ROWS = 18 * TILE_ROWS, /* of A at a time: their part of K stays in the L2 cache */
 };
 
@@ -22,7 +21,8 @@ struct block {
     int64_t lda;
     const float *b;    /* the first panel, at the first of these values of K */
     int64_t b_step;    /* from panel to panel */
-    const float *next; /* the panel after these: on its way to the cache meanwhile */
+    const float *next; /* what of B follows: on its way to the cache meanwhile */
+    int64_t next_step; /* floats of it for each value of K */
     float *c;
     int64_t ldc;
     const float *before; /* what the sum is added to: C so far, the bias, or NULL */
@@ -42,17 +42,14 @@ BT_INLINE void tile(int mr, int panels, const struct block *t)
         }
     }
     const float *a = t->a, *b = t->b, *next = t->next;
-    const int64_t lda = t->lda, b_step = t->b_step;
-    for (int64_t k = 0; k < t->kc; k++, b += NR, next += NR) {
+    const int64_t lda = t->lda, b_step = t->b_step, next_step = t->next_step;
+    for (int64_t k = 0; k < t->kc; k++, b += NR, next += next_step) {
         vf row[WIDE_PANELS * PANEL_VECTORS];
         BT_UNROLL
         for (int j = 0; j < nv; j++) {
             row[j] = vf_load(b + j / PANEL_VECTORS * b_step + j % PANEL_VECTORS * VF_LANES);
         }
-        BT_UNROLL
-        for (int line = 0; line < NR / CACHE_LINE; line++) {
-            __builtin_prefetch(next + line * CACHE_LINE, 0, 2);
-        }
+        __builtin_prefetch(next, 0, 2);
         BT_UNROLL
         for (int i = 0; i < mr; i++) {
             const vf x = vf_set1(a[i * lda + k]);
@@ -184,8 +181,11 @@ static void run_columns(const struct bt_panel_args *g, struct part k, int64_t m,
 {
     struct block t = {.kc = k.size, .lda = g->lda, .b = g->B + n * g->K + k.start * NR, .b_step = NR * g->K};
     t.ldc = g->ldc;
-    t.next = n + cols < g->N ? t.b + cols * g->K : t.b;
-    int64_t left = (rows + TILE_ROWS - 1) / TILE_ROWS; /* tiles of about equal height */
+    /* What comes next is spread over the tiles: all of it during the first would fill the buffers that A needs. */
+    t.next = k.last ? g->B + (n + cols) * g->K : t.b + k.size * NR;
+    int64_t left = (rows + TILE_ROWS - 1) / TILE_ROWS;
+    t.next_step = (NR + left - 1) / left;
+ /* tiles of about equal height */
     for (const int64_t end = m + rows; m < end; left--) {
         const int64_t mr = (end - m + left - 1) / left;
         t.a = g->A + m * g->lda + k.start;
@@ -203,23 +203,23 @@ static void run_columns(const struct bt_panel_args *g, struct part k, int64_t m,
             finish(g, m, mr, n, cols);
         }
         m += mr;
+        t.next += t.next_step * k.size;
     }
 }
 
 static void run_rows(const struct bt_panel_args *g, int64_t m, int64_t rows)
 {
     const int64_t wide = rows <= WIDE_ROWS ? WIDE_PANELS * NR : NR;
-    int64_t start = 0;
-    do {
-        const int64_t size = g->K - start < DEPTH ? g->K - start : DEPTH;
-        const struct part k = {start, size, start == 0, start + size == g->K};
-        for (int64_t n = 0, cols; n < g->N; n += cols) {
-            const int64_t rest = g->N - n;
-            cols = rest >= wide ? wide : rest < NR ? rest : NR;
-            run_columns(g, k, m, rows, n, cols);
-        }
-        start += size;
-    } while (start < g->K);
+    for (int64_t n = 0, cols; n < g->N; n += cols) {
+        const int64_t rest = g->N - n;
+        cols = rest >= wide ? wide : rest < NR ? rest : NR;
+        int64_t start = 0;
+        do { /* the columns' part of C stays in the cache meanwhile */
+            const int64_t size = g->K - start < DEPTH ? g->K - start : DEPTH;
+            run_columns(g, (struct part){start, size, start == 0, start + size == g->K}, m, rows, n, cols);
+            start += size;
+        } while (start < g->K);
+    }
 }
 
 static void run(const struct bt_panel_args *g)
