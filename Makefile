@@ -4,7 +4,7 @@
 #   make test    builds and runs all tests that need no PyTorch
 #   make build   the extension only, in place         make ctest   the C tests only
 #   make asan    all tests under AddressSanitizer and UBSan       make tsan   the thread tests under ThreadSanitizer
-#   make parity  compares with PyTorch (fetches it)   make bench   measures against PyTorch (fetches it)
+#   make parity  compares with PyTorch (fetches it)   make bench   measures against other engines (fetches them)
 #   make fuzz    mutates model files for SECONDS=60   make lint    style, layers, names, types
 #   make clean   removes what was built               make distclean   and the virtual environments
 
@@ -16,6 +16,7 @@ SECONDS ?= 60
 
 TORCH := torch==2.13.0
 TRANSFORMERS := transformers==5.23.0
+RIVALS := onnxruntime==1.32.0 onnx==1.23.2 openvino==2026.4.1 ctranslate2==4.8.5 matplotlib==3.11.2
 LINTERS := clang-format==20.1.8 ruff==0.12.12
 
 SOURCES := $(shell find csrc bertc -name '*.[ch]' -o -name '*.inc') setup.py tools/cbuild.py pyproject.toml
@@ -59,7 +60,7 @@ fuzz: build/asan/.made $(VENV)/made-test
 parity: $(VENV)/made-built $(VENV)/made-torch $(VENV)/made-minilm
 	$(PYTEST) -m parity $(ARGS)
 
-bench: $(VENV)/made-built $(VENV)/made-torch $(VENV)/made-minilm
+bench: $(VENV)/made-built $(VENV)/made-bench $(VENV)/made-minilm
 	$(PY) benchmarks/run.py $(ARGS)
 	$(PY) benchmarks/coldstart.py
 
@@ -104,6 +105,12 @@ $(VENV)/made-minilm: $(VENV)/made-base
 
 $(VENV)/made-torch: $(VENV)/made-test
 	$(VENV)/bin/pip install -q '$(TORCH)' '$(TRANSFORMERS)'
+	touch $@
+
+$(VENV)/made-bench: $(VENV)/made-torch
+	for package in $(RIVALS); do \
+	  $(VENV)/bin/pip install -q $$package || echo "$$package does not install here: the benchmark goes without"; \
+	done
 	touch $@
 
 $(VENV)/made-lint: $(VENV)/made-base Makefile

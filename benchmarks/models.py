@@ -11,6 +11,7 @@ from pathlib import Path
 
 from workload import SIZES
 
+HERE = Path(__file__).resolve().parent
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "bertc-bench"
 
 
@@ -41,9 +42,14 @@ def make_folder(model: str, target: Path) -> None:
     else:
         torch.manual_seed(1)
         layers, hidden, heads, inner = SIZES[model]
-        bert = BertModel(
-            BertConfig(hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=inner)
+        config = BertConfig(
+            hidden_size=hidden,
+            num_hidden_layers=layers,
+            num_attention_heads=heads,
+            intermediate_size=inner,
+            position_embedding_type="absolute",  # the default, which CTranslate2 wants to see
         )
+        bert = BertModel(config)
     bert.save_pretrained(target)
 
 
@@ -80,16 +86,17 @@ def make_onnx(model: str, target: Path) -> None:
         def forward(self, ids, mask, types):
             return self.bert(ids, attention_mask=mask, token_type_ids=types)
 
-    names = ["ids", "mask", "types", "hidden"]
-    axes = {**dict.fromkeys(names, {0: "batch", 1: "length"}), "pooled": {0: "batch"}}
+    inputs, outputs = ["ids", "mask", "types"], ["hidden", "pooled"]
+    axes = {name: {0: "batch", 1: "length"} for name in [*inputs, "hidden"]}
+    axes["pooled"] = {0: "batch"}
     with torch.inference_mode():
         torch.onnx.export(
             Plain(),
             args,
             target,
             dynamo=False,
-            input_names=names[:3],
-            output_names=["hidden", "pooled"],
+            input_names=inputs,
+            output_names=outputs,
             dynamic_axes=axes,
             opset_version=17,
         )

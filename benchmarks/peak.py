@@ -7,7 +7,7 @@ import shlex
 import subprocess
 from pathlib import Path
 
-FLAGS = ["-O3", "-march=native"]
+FLAGS = ["-O3", "-march=native", "-ffp-contract=fast"]
 
 
 class Peak:

@@ -9,9 +9,12 @@ from pathlib import Path
 TITLES = {"minilm": "all-MiniLM-L6-v2", "bert-base": "BERT-base", "bert-large": "BERT-large"}
 INTRODUCTION = """# Results of `make bench`
 
-Best of several calls in milliseconds, and in brackets the share of the limit: the arithmetic without padding at the peak
-of the processor, measured in the same run. Padding counts as no work, so an engine that computes it shows it in `ragged`,
-64 sequences of 4 to 128 tokens. RSS is the process's peak; the difference is the largest from torch_eager in any output.
+Best of several calls in milliseconds, and in brackets the share of the limit: the arithmetic without padding at the
+peak of the processor's fused multiply-adds, measured in the same run. `ragged` is 64 sequences of 4 to 128 tokens: an
+engine that computes its padding shows it there. RSS is the process's peak; difference is the largest from torch_eager
+in any output. The medians are in the JSON files.
+
+![share of the limit](plot.png)
 """
 
 
@@ -19,9 +22,10 @@ def table(result: dict) -> list[str]:
     """The lines of one result in Markdown."""
     threads, limits = result["threads"], result["limit_ms"]
     columns = ["engine", *limits, "load s", "RSS MB", "difference"]
+    where = f"{result['processor']}, {result['cores']} cores"
     lines = [
         f"\n## {TITLES[result['model']]}, {threads} thread{'s' * (threads > 1)}\n",
-        f"{result['processor']}, {result['cores']} cores, {result['date']} UTC, peak {result['peak_gflops']:.0f} GFLOP/s\n",
+        f"{where}, {result['date']} UTC, peak {result['peak_gflops']:.0f} GFLOP/s\n",
         row(columns),
         row(["---"] + ["---:"] * (len(columns) - 1)),
     ]

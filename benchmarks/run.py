@@ -22,11 +22,10 @@ import report
 import workload
 from peak import Peak
 
-HERE = Path(__file__).resolve().parent
 ENGINES = ["bertc", "bertc_openblas", "torch_eager", "torch_ts", "onnxruntime", "openvino", "ctranslate2"]
 REFERENCE = "torch_eager"
 TOLERANCE = 1e-3
-VISIT_SECONDS = 0.1  # of the slowest engine, by repeating short calls
+VISIT_SECONDS = 0.3  # of the slowest engine, by repeating short calls
 REST_SECONDS = 0.2  # for which an engine's idle threads may spin on
 ENV = {name: value for name, value in os.environ.items() if name not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")}
 
@@ -42,7 +41,7 @@ class Engine:
         self.differences: dict[str, float] = {}
         self.rss_mb = 0
         self.process = subprocess.Popen(
-            [sys.executable, HERE / "worker.py", name],
+            [sys.executable, models.HERE / "worker.py", name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -114,12 +113,12 @@ def measure(engines: list[Engine], peak: Peak, shape: str, seconds: float, folde
     once = [engine.warm_up(shape, folder / f"{engine.name}.npz") for engine in engines]
     compare(engines, shape, folder)
     calls = max(1, min(20, int(VISIT_SECONDS / max(once))))
-    rounds = max(2, min(12, int(seconds / (calls * sum(once)))))
+    rest = REST_SECONDS if peak.cores > 1 else 0
+    rounds = max(2, min(12, int(seconds / (calls * sum(once) + rest * len(engines)))))
     for turn in range(rounds):
         peak.visit()
         for engine in engines if turn % 2 == 0 else reversed(engines):
-            if peak.cores > 1:
-                time.sleep(REST_SECONDS)
+            time.sleep(rest)
             engine.visit(shape, calls)
 
 
@@ -181,9 +180,9 @@ def main() -> None:
     parser.add_argument("--shapes", nargs="+", metavar="BATCHxLENGTH", help="or ragged; otherwise as in shapes.txt")
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=ENGINES)
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
-    parser.add_argument("--seconds", type=float, default=12, help="for each shape, model and number of threads")
+    parser.add_argument("--seconds", type=float, default=6, help="for each shape, model and number of threads")
     parser.add_argument("--quick", action="store_true", help="MiniLM only, less often")
-    parser.add_argument("--results", type=Path, default=HERE / "results", metavar="FOLDER")
+    parser.add_argument("--results", type=Path, default=models.HERE / "results", metavar="FOLDER")
     args = parser.parse_args()
     args.results.mkdir(parents=True, exist_ok=True)
     for model in ["minilm"] if args.quick else args.models:

@@ -1,9 +1,9 @@
-"""One engine in its own process. Says what it is, then reads a request a line as JSON and answers with a line.
+"""One engine in its own process. Says first which form of the model it reads, {"file": ..., "version": ...}, or
+{"missing": package}; then reads a request a line as JSON and answers with a line:
 
-                                        {"file": form of the model that it reads, "version": ...} or {"missing": package}
-{"load": path, "threads": n}            {"seconds": ...}
-{"shape": "8x128", "calls": n}          {"times": [...], "rss_mb": peak so far}
-{..., "save": path}                     the same, and the outputs without padding are written there
+{"load": path, "threads": n}      {"seconds": ...}
+{"shape": "8x128", "calls": n}    {"times": [...], "rss_mb": peak so far}
+{..., "save": path}               the same, and the outputs without padding are written there
 """
 
 import importlib

@@ -4,6 +4,6 @@ import os
 
 os.environ["BERTC_GEMM"] = "openblas"
 
-from engines.bertc import FILE, VERSION, load  # noqa: E402
+from engines.bertc import FILE, VERSION, load
 
 __all__ = ["FILE", "VERSION", "load"]

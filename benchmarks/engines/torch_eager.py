@@ -2,12 +2,14 @@
 
 import torch
 from transformers import BertModel
+from transformers.utils import logging
 
 FILE = "hf"
 VERSION = torch.__version__
 
 
 def load(path, threads):
+    logging.disable_progress_bar()
     torch.set_num_threads(threads)
     model = BertModel.from_pretrained(path, attn_implementation="sdpa", return_dict=False).eval()
 
