@@ -234,6 +234,15 @@ def test_fused_encoder_layer(body):
     assert ("nested" in body) == (not padded[1, 2:].any())
 
 
+def test_a_batch_is_not_cut_where_one_item_means_another_graph():
+    """squeeze() drops a batch of one: long items, which would run one by one, must not."""
+    body = "y = torch.unsqueeze(torch.to(x, 6), 2)\nreturn torch.squeeze(torch.mean(y, [1]))"
+    model = load(FORWARD + lines(body))
+    x = np.arange(4 * 400).reshape(4, 400)
+    assert np.array_equal(model(x), x.mean(1, dtype=np.float32))
+    assert np.array_equal(model(x[:1]), x[0].mean(dtype=np.float32))
+
+
 def test_division_of_integers_by_format():
     code = FORWARD + "    return torch.div(x, 2)\n"
     assert load(code, version=3)(IDS).tolist() == (IDS // 2).tolist()

@@ -128,7 +128,8 @@ static enum bertc_status make_variant(const struct request *request, struct bt_v
 
 static enum bertc_status make_planned(const struct request *request, struct bt_planned **out, struct bertc_error *err);
 
-/* The part's plan: known, or made now. */
+/* The part's plan: known, or made now. NULL when so many items need another graph (squeeze() of a batch of one):
+ * what was proven of this one says nothing then. */
 static enum bertc_status plan_part(const struct request *whole, struct bt_variant *variant, int64_t items,
                                    struct bt_planned **out, struct bertc_error *err)
 {
@@ -143,7 +144,8 @@ static enum bertc_status plan_part(const struct request *whole, struct bt_varian
     if (!status) {
         status = bt_signature_make(&call, &arena, args, whole->program->param_count, err);
     }
-    if (!status) {
+    *out = NULL;
+    if (!status && bt_variant_holds(variant, &call)) {
         struct request part = *whole;
         part.args = args;
         part.call = &call;
@@ -175,6 +177,10 @@ static enum bertc_status cut_batch(const struct request *request, struct bt_plan
         enum bertc_status status = plan_part(request, p->variant, larger - k, &p->halves[k], err);
         if (status) {
             return status;
+        }
+        if (!p->halves[k]) {
+            s->parts = 1;
+            return BERTC_OK;
         }
         s->plans[k] = p->halves[k]->plan;
     }

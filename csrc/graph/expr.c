@@ -176,11 +176,6 @@ int32_t bt_expr_symbol_count(const struct bt_exprs *x)
     return (int32_t)x->symbol_count;
 }
 
-const char *bt_expr_symbol_name(const struct bt_exprs *x, int32_t symbol)
-{
-    return x->symbols[symbol].name;
-}
-
 void bt_expr_symbol_rename(struct bt_exprs *x, int32_t symbol, const char *name)
 {
     const char *copy = bt_arena_string(x->arena, name, strlen(name));

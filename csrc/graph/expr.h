@@ -80,7 +80,6 @@ struct bt_scalar bt_expr_hint(const struct bt_exprs *x, bt_expr e); /* its value
 bool bt_expr_is_non_negative(const struct bt_exprs *x, bt_expr e); /* an int that is proven >= 0 for every call */
 bool bt_exprs_out_of_memory(const struct bt_exprs *x); /* whether a BT_NO_EXPR was due to that */
 int32_t bt_expr_symbol_count(const struct bt_exprs *x);
-const char *bt_expr_symbol_name(const struct bt_exprs *x, int32_t symbol);
 void bt_expr_symbol_rename(struct bt_exprs *x, int32_t symbol, const char *name);
 int32_t bt_expr_count(const struct bt_exprs *x);
 int32_t bt_expr_symbol_index(const struct bt_exprs *x, bt_expr e); /* the symbol's index, or -1 */

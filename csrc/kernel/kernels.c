@@ -55,15 +55,3 @@ const char *bt_isa_name(enum bt_isa isa)
     static const char *const names[BT_ISA_COUNT] = {"ref", "avx2", "avx512", "neon"};
     return names[isa];
 }
-
-const char *bt_kernel_name(enum bt_kernel_id id)
-{
-    static const char *const names[BT_KERNEL_COUNT] = {
-#define BT_KERNEL_OP(name, type) #name,
-#define BT_KERNEL(name, type, isa, tolerance)
-#include "kernel/kernels.inc"
-#undef BT_KERNEL
-#undef BT_KERNEL_OP
-    };
-    return names[id];
-}

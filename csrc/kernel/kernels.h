@@ -48,7 +48,6 @@ enum bt_isa bt_cpu_isa(void); /* the best this CPU runs, lowered by BERTC_CPU (b
 /* Reference kernels first, then overwritten by what `isa` allows: pass bt_cpu_isa(). */
 void bt_kernels_init(struct bt_kernels *kernels, enum bt_isa isa);
 const char *bt_isa_name(enum bt_isa isa);            /* "ref", "avx2", "avx512", "neon" */
-const char *bt_kernel_name(enum bt_kernel_id id);
 
 /* C (M x N, row stride ldc) = A (M x K, lda) * B + beta * C. B is K x N (ldb), or N x K when trans_b. fp32, through
  * OpenBLAS (single-threaded), opened at the first call; a plain C loop when there is none or BERTC_GEMM=ref. */

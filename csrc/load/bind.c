@@ -128,11 +128,13 @@ static enum bertc_status bind_value(struct binder *b, const char *name, const st
 }
 
 enum bertc_status bt_bind_inputs(struct bt_graph *graph, const struct bertc_param *params,
-                                 const struct bertc_value *args, size_t count, struct bt_tree *trees,
+                                 const struct bertc_value *args, size_t count, struct bt_tree **out,
                                  struct bertc_error *err)
 {
     struct binder binder = {.graph = graph};
-    enum bertc_status status = BERTC_OK;
+    struct bt_tree *trees = bt_arena_alloc(&graph->arena, count, sizeof *trees);
+    enum bertc_status status = trees ? BERTC_OK : bt_error_memory(err);
+    *out = trees;
     for (size_t i = 0; !status && i < count; i++) {
         status = bind_value(&binder, params[i].name, &args[i], 0, &trees[i], err);
     }

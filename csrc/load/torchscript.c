@@ -37,11 +37,8 @@ static enum bertc_status build(const struct bt_program *base, const struct bertc
                                struct bertc_error *err)
 {
     const struct program *p = (const struct program *)base;
-    struct bt_tree *inputs = bt_arena_alloc(&graph->arena, base->param_count, sizeof *inputs);
-    if (!inputs) {
-        return bt_error_memory(err);
-    }
-    enum bertc_status status = bt_bind_inputs(graph, base->params, args, base->param_count, inputs, err);
+    struct bt_tree *inputs;
+    enum bertc_status status = bt_bind_inputs(graph, base->params, args, base->param_count, &inputs, err);
     return status ? status : bt_interp_build(&p->script, p->code, p->forward, inputs, base->param_count, graph, err);
 }
 
