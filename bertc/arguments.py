@@ -219,7 +219,8 @@ def as_tensor(value: Any, where: str) -> np.ndarray:
     if array.size == 0 and isinstance(value, (list, tuple)):
         return np.zeros(array.shape, np.int64)
     if kind in "iu":
-        if array.dtype == np.uint64 and array.size and array.max() > np.iinfo(np.int64).max:
+        # of either byte order: `array.dtype == np.uint64` is true of the native one only
+        if kind == "u" and array.itemsize == 8 and array.size and array.max() > np.iinfo(np.int64).max:
             raise InputError(f"{where}: {array.max()} does not fit into int64")
         return np.array(array, dtype=np.int64, order="C", copy=True)
     if kind == "b":

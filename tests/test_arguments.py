@@ -71,6 +71,7 @@ def test_plain_values(type, value, expected):
         ("Tensor", [[1, 2], [3]], "x: its rows have different lengths"),
         ("Tensor", [2**64], "x: "),
         ("Tensor", np.array([2**64 - 1], np.uint64), "does not fit into int64"),
+        ("Tensor", np.array([2**63], ">u8"), "does not fit into int64"),
         ("Tensor", [["a", "b"]], "x: expected integers, bools or floats"),
         ("Tensor", np.array([None]), "array of object"),
         ("Tensor", np.zeros(2, complex), "array of complex128"),
