@@ -10,7 +10,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/thread.h"
-#include "exec/cache.h"
+#include "exec/ragged.h"
 #include "exec/result.h"
 #include "exec/workspace.h"
 #include "graph/tree.h"
@@ -24,7 +24,7 @@ struct bertc_model {
     struct bt_kernels kernels;
     struct bt_cache cache;
     struct bt_workspaces workspaces;
-    int threads; /* 0: the process default at the time of the call */
+    struct bertc_options options;
 };
 
 struct bertc_call {
@@ -33,6 +33,7 @@ struct bertc_call {
     struct bt_signature signature;
     struct bt_planned *planned;
     int threads;
+    const int64_t *lengths; /* of a packed call; else NULL */
     struct bertc_value result;
 };
 
@@ -79,7 +80,7 @@ static enum bertc_status build_example(struct bertc_model *model, struct bertc_e
     return status;
 }
 
-static struct bertc_model *model_new(const char *name, int threads)
+static struct bertc_model *model_new(const char *name, const struct bertc_options *options)
 {
     struct bertc_model *model = bt_calloc(1, sizeof *model);
     if (!model) {
@@ -88,7 +89,7 @@ static struct bertc_model *model_new(const char *name, int threads)
     bt_cache_init(&model->cache);
     bt_workspaces_init(&model->workspaces);
     bt_kernels_init(&model->kernels, bt_cpu_isa());
-    model->threads = threads;
+    model->options = *options;
     model->weights = bt_weights_new();
     const size_t size = strlen(name) + 1;
     model->name = bt_alloc(size, 1);
@@ -137,9 +138,10 @@ static enum bertc_status finish_load(enum bertc_status status, struct bertc_mode
     return status;
 }
 
-enum bertc_status bertc_model_load(const char *path, int threads, struct bertc_model **out, struct bertc_error *err)
+enum bertc_status bertc_model_load(const char *path, const struct bertc_options *options, struct bertc_model **out,
+                                   struct bertc_error *err)
 {
-    struct bertc_model *model = model_new(path, threads);
+    struct bertc_model *model = model_new(path, options);
     if (!model) {
         return bt_error_memory(err);
     }
@@ -147,14 +149,15 @@ enum bertc_status bertc_model_load(const char *path, int threads, struct bertc_m
 }
 
 enum bertc_status bertc_model_load_memory(const void *data, size_t size, const char *name, void (*release)(void *owner),
-                                          void *owner, int threads, struct bertc_model **out, struct bertc_error *err)
+                                          void *owner, const struct bertc_options *options, struct bertc_model **out,
+                                          struct bertc_error *err)
 {
     struct bt_file *file;
     enum bertc_status status = bt_file_wrap(data, size, release, owner, &file, err);
     if (status) {
         return status;
     }
-    struct bertc_model *model = model_new(name, threads);
+    struct bertc_model *model = model_new(name, options);
     status = model ? finish_load(load_file(model, file, err), model, out, err) : bt_error_memory(err);
     bt_file_unref(file);
     return status;
@@ -309,27 +312,63 @@ static enum bertc_status bind(struct bertc_call *call, const struct bertc_value 
     return BERTC_OK;
 }
 
-enum bertc_status bertc_call_new(struct bertc_model *model, const struct bertc_value *args, const bool *given,
-                                 size_t count, struct bertc_call **out, struct bertc_error *err)
+/* The lengths must be those of the batch, each at most that of the padded arguments; *rows is their sum. */
+static enum bertc_status check_lengths(const struct bt_planned *planned, const int64_t *lengths, size_t count,
+                                       int64_t *rows, struct bertc_error *err)
+{
+    if ((int64_t)count != planned->items) {
+        return bt_error_set(err, BERTC_INPUT, "%zu lengths for a batch of %lld", count, (long long)planned->items);
+    }
+    *rows = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (lengths[i] < 0 || lengths[i] > planned->length) {
+            return bt_error_set(err, BERTC_INPUT, "length %lld of sequence %zu, in arguments padded to %lld",
+                                (long long)lengths[i], i, (long long)planned->length);
+        }
+        *rows += lengths[i];
+    }
+    return BERTC_OK;
+}
+
+/* lengths NULL: not packed. */
+static enum bertc_status call_new(struct bertc_model *model, const struct bertc_value *args, const bool *given,
+                                  size_t count, const int64_t *lengths, size_t length_count, struct bertc_call **out,
+                                  struct bertc_error *err)
 {
     struct bertc_call *call = bt_calloc(1, sizeof *call);
     if (!call) {
         return bt_error_memory(err);
     }
     call->model = model;
-    call->threads = model->threads > 0 ? model->threads : bt_threads();
+    call->lengths = lengths;
+    call->threads = model->options.threads > 0 ? model->options.threads : bt_threads();
     const struct bt_program *program = model->program;
     struct bertc_value *bound = NULL;
+    int64_t rows = -1;
     enum bertc_status status = bind(call, args, given, count, &bound, err);
     if (!status) {
         status = bt_signature_make(&call->signature, &call->arena, bound, program->param_count, err);
     }
     if (!status) {
-        status = bt_cache_plan(&model->cache, program, bound, &call->signature, model->weights, &model->kernels,
-                               call->threads, &call->planned, err);
+        const struct bt_request request = {.program = program,
+                                           .args = bound,
+                                           .call = &call->signature,
+                                           .weights = model->weights,
+                                           .kernels = &model->kernels,
+                                           .threads = call->threads,
+                                           .skip = model->options.skip_padding || lengths};
+        status = bt_cache_plan(&model->cache, &request, &call->planned, err);
+    }
+    *out = NULL;
+    if (!status && lengths && (!call->planned->ragged || call->planned->variant->tokens.padded_outputs)) {
+        bertc_call_free(call);
+        return BERTC_OK;
+    }
+    if (!status && lengths) {
+        status = check_lengths(call->planned, lengths, length_count, &rows, err);
     }
     if (!status) {
-        status = bt_result_make(&call->planned->schedule, &call->arena, &call->result, err);
+        status = bt_result_make(&call->planned->schedule, rows, &call->arena, &call->result, err);
     }
     if (status) {
         bertc_call_free(call);
@@ -337,6 +376,19 @@ enum bertc_status bertc_call_new(struct bertc_model *model, const struct bertc_v
     }
     *out = call;
     return BERTC_OK;
+}
+
+enum bertc_status bertc_call_new(struct bertc_model *model, const struct bertc_value *args, const bool *given,
+                                 size_t count, struct bertc_call **out, struct bertc_error *err)
+{
+    return call_new(model, args, given, count, NULL, 0, out, err);
+}
+
+enum bertc_status bertc_call_new_packed(struct bertc_model *model, const struct bertc_value *args, const bool *given,
+                                        size_t count, const int64_t *lengths, size_t length_count,
+                                        struct bertc_call **out, struct bertc_error *err)
+{
+    return call_new(model, args, given, count, lengths, length_count, out, err);
 }
 
 const struct bertc_value *bertc_call_result(const struct bertc_call *call, size_t *slots)
@@ -353,6 +405,9 @@ enum bertc_status bertc_call_run(struct bertc_call *call, void *const *outputs, 
                                         .kernels = &model->kernels,
                                         .workspaces = &model->workspaces,
                                         .threads = call->threads};
+    if (call->planned->ragged) {
+        return bt_ragged_run(&model->cache, call->planned, model->weights, &run, call->lengths, err);
+    }
     return bt_schedule_run(&call->planned->schedule, &run, err);
 }
 

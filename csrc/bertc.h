@@ -36,6 +36,7 @@ struct bertc_value {
     const char *text;        /* STRING */
     struct bt_tensor tensor; /* TENSOR: contiguous; as a result its data is NULL and `slot` numbers its buffer */
     int32_t slot;
+    bool by_token;             /* TENSOR of a packed call's result: the rows of one sequence behind those of another */
     struct bertc_value *items; /* containers */
     size_t count;
 };
@@ -55,13 +56,19 @@ struct bertc_weight {
 struct bertc_model; /* immutable after load, shared by threads */
 struct bertc_call;  /* one prepared call: arguments bound, plan found, outputs known */
 
-/* Opens a model file, or a Hugging Face directory. threads 0 = the process default. */
-BERTC_API enum bertc_status bertc_model_load(const char *path, int threads, struct bertc_model **out,
-                                             struct bertc_error *err);
+struct bertc_options {
+    int threads;       /* 0 = the process default */
+    bool skip_padding; /* outputs are 0 at padded positions, and nothing is computed there; else as the model has them */
+};
+
+/* Opens a model file, or a Hugging Face directory. */
+BERTC_API enum bertc_status bertc_model_load(const char *path, const struct bertc_options *options,
+                                             struct bertc_model **out, struct bertc_error *err);
 /* The same from memory, which must stay valid and unchanged until release(owner) is called. `name` is for messages. */
 BERTC_API enum bertc_status bertc_model_load_memory(const void *data, size_t size, const char *name,
-                                                    void (*release)(void *owner), void *owner, int threads,
-                                                    struct bertc_model **out, struct bertc_error *err);
+                                                    void (*release)(void *owner), void *owner,
+                                                    const struct bertc_options *options, struct bertc_model **out,
+                                                    struct bertc_error *err);
 BERTC_API void bertc_model_free(struct bertc_model *model); /* NULL is fine; calls must be freed before */
 
 BERTC_API const char *bertc_model_format(const struct bertc_model *model);   /* "TorchScript archive", ... */
@@ -79,6 +86,12 @@ BERTC_API enum bertc_status bertc_model_signature(struct bertc_model *model, cha
  * BERTC_INPUT). Tensor data must stay valid until the call is freed. */
 BERTC_API enum bertc_status bertc_call_new(struct bertc_model *model, const struct bertc_value *args, const bool *given,
                                            size_t count, struct bertc_call **out, struct bertc_error *err);
+/* The same for sequences of these lengths (one per item of the batch), padded to the longest: outputs by token are to
+ * hold their rows only. `lengths` must stay valid. *out is NULL when the model's graph does not allow it. */
+BERTC_API enum bertc_status bertc_call_new_packed(struct bertc_model *model, const struct bertc_value *args,
+                                                  const bool *given, size_t count, const int64_t *lengths,
+                                                  size_t length_count, struct bertc_call **out,
+                                                  struct bertc_error *err);
 /* The result's structure with concrete shapes; tensors carry slots 0 .. slots-1. */
 BERTC_API const struct bertc_value *bertc_call_result(const struct bertc_call *call, size_t *slots);
 /* Runs into the caller's buffers: one per slot, contiguous, of the dtype and shape that the result says. */
