@@ -234,8 +234,8 @@ static PyObject *model_run(PyObject *self, PyObject *args)
         struct bertc_error err;
         enum bertc_status status;
         Py_BEGIN_ALLOW_THREADS
-        status = bertc_call_new(model_of(self), arguments.values, arguments.given, (size_t)arguments.count, &call,
-                                &err);
+        status =
+            bertc_call_new(model_of(self), arguments.values, arguments.given, (size_t)arguments.count, &call, &err);
         Py_END_ALLOW_THREADS
         result = status == BERTC_OK ? finish_call(self, call, NULL, 0) : raise_error(state_of(self), &err);
     }

@@ -13,7 +13,9 @@ from bertc._core import InputError
 CELLS = 1 << 20  # of a padded argument: more sequences than fit are several calls
 
 
-def run(core: _core.Model, params: list[arguments.Parameter], args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
+def run(
+    core: _core.Model, params: list[arguments.Parameter], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> list[Any]:
     """One result a sequence; see Model.run_packed."""
     columns = _columns(params, args, kwargs)
     lists = {name: value for name, value in columns.items() if isinstance(value, list)}
@@ -91,7 +93,9 @@ def _run_chunk(
     return results
 
 
-def _bind(params: list[arguments.Parameter], columns: dict[str, Any], chunk: Sequence[int], length: int) -> tuple[Any, ...]:
+def _bind(
+    params: list[arguments.Parameter], columns: dict[str, Any], chunk: Sequence[int], length: int
+) -> tuple[Any, ...]:
     """The core's arguments for some sequences, padded to a length."""
     padded = {}
     for name, value in columns.items():

@@ -201,7 +201,7 @@ const struct bertc_weight *bertc_model_weights(const struct bertc_model *model, 
 }
 
 /* Writes a variant's description with `write`, under the lock that guards the graph's scratch text. */
-static enum bertc_status describe(struct bertc_model *model, void (*write)(struct bt_graph *g, void *context),
+static enum bertc_status describe(struct bertc_model *model, void (*write)(struct bt_variant *v, void *context),
                                   void *context, struct bertc_error *err)
 {
     struct bt_variant *variant = bt_cache_latest(&model->cache);
@@ -211,32 +211,34 @@ static enum bertc_status describe(struct bertc_model *model, void (*write)(struc
                             model->name);
     }
     pthread_mutex_lock(&model->cache.build);
-    write(&variant->graph, context);
+    write(variant, context);
     pthread_mutex_unlock(&model->cache.build);
     bt_variant_unref(variant);
     return BERTC_OK;
 }
 
 struct graph_text {
-    const char *title;
+    struct bt_text title;
     char *text;
 };
 
-static void write_graph(struct bt_graph *g, void *context)
+static void write_graph(struct bt_variant *variant, void *context)
 {
     struct graph_text *t = context;
-    t->text = bt_graph_text(g, t->title);
+    if (variant->tokens.batch >= 0) {
+        bt_text_add(&t->title, ", per token (padding can be skipped)");
+    }
+    t->text = t->title.failed ? NULL : bt_graph_text(&variant->graph, t->title.data);
 }
 
 enum bertc_status bertc_model_graph(struct bertc_model *model, char **out, struct bertc_error *err)
 {
     const char *slash = strrchr(model->name, '/');
     const char *producer = model->program->producer;
-    struct bt_text title = {0};
-    bt_text_add(&title, "%s: %s", slash ? slash + 1 : model->name, *producer ? producer : model->program->format);
-    struct graph_text t = {.title = title.data ? title.data : ""};
+    struct graph_text t = {0};
+    bt_text_add(&t.title, "%s: %s", slash ? slash + 1 : model->name, *producer ? producer : model->program->format);
     enum bertc_status status = describe(model, write_graph, &t, err);
-    bt_free(title.data);
+    bt_free(t.title.data);
     if (status) {
         return status;
     }
@@ -248,9 +250,10 @@ struct signature_text {
     struct bt_text inputs, outputs;
 };
 
-static void write_signature(struct bt_graph *g, void *context)
+static void write_signature(struct bt_variant *variant, void *context)
 {
     struct signature_text *t = context;
+    struct bt_graph *g = &variant->graph;
     for (size_t i = 0; i < g->input_count; i++) {
         const char *name = g->values[g->inputs[i]].name;
         bt_text_add(&t->inputs, "%s%s: ", i ? ", " : "", name ? name : "?");

@@ -36,14 +36,14 @@ struct bertc_value {
     const char *text;        /* STRING */
     struct bt_tensor tensor; /* TENSOR: contiguous; as a result its data is NULL and `slot` numbers its buffer */
     int32_t slot;
-    bool by_token;             /* TENSOR of a packed call's result: the rows of one sequence behind those of another */
+    bool by_token; /* TENSOR of a packed call's result: the rows of one sequence behind those of another */
     struct bertc_value *items; /* containers */
     size_t count;
 };
 
 struct bertc_param {
     const char *name;
-    const char *type;  /* TorchScript's notation: "Tensor", "Dict[str, Tensor]", "bool" */
+    const char *type; /* TorchScript's notation: "Tensor", "Dict[str, Tensor]", "bool" */
     bool required;
 };
 
@@ -54,11 +54,12 @@ struct bertc_weight {
 };
 
 struct bertc_model; /* immutable after load, shared by threads */
-struct bertc_call;  /* one prepared call: arguments bound, plan found, outputs known */
+struct bertc_call; /* one prepared call: arguments bound, plan found, outputs known */
 
 struct bertc_options {
-    int threads;       /* 0 = the process default */
-    bool skip_padding; /* outputs are 0 at padded positions, and nothing is computed there; else as the model has them */
+    int threads; /* 0 = the process default */
+    bool
+        skip_padding; /* outputs are 0 at padded positions, and nothing is computed there; else as the model has them */
 };
 
 /* Opens a model file, or a Hugging Face directory. */
@@ -71,7 +72,7 @@ BERTC_API enum bertc_status bertc_model_load_memory(const void *data, size_t siz
                                                     struct bertc_error *err);
 BERTC_API void bertc_model_free(struct bertc_model *model); /* NULL is fine; calls must be freed before */
 
-BERTC_API const char *bertc_model_format(const struct bertc_model *model);   /* "TorchScript archive", ... */
+BERTC_API const char *bertc_model_format(const struct bertc_model *model); /* "TorchScript archive", ... */
 BERTC_API const char *bertc_model_producer(const struct bertc_model *model); /* "torch 1.0-1.2", "" when unknown */
 BERTC_API const struct bertc_param *bertc_model_params(const struct bertc_model *model, size_t *count);
 BERTC_API const struct bertc_weight *bertc_model_weights(const struct bertc_model *model, size_t *count);

@@ -330,7 +330,8 @@ enum bertc_status bt_cache_part(struct bt_cache *cache, struct bt_variant *varia
                                 struct bt_weights *weights, const struct bt_kernels *kernels, struct bt_planned **out,
                                 struct bertc_error *err)
 {
-    const int64_t rows = variant->tokens.items ? items : 0; /* where nothing has rows of sequences, any number will do */
+    const int64_t rows =
+        variant->tokens.items ? items : 0; /* where nothing has rows of sequences, any number will do */
     enum bertc_status status = BERTC_OK;
     *out = find_part(cache, variant, tokens, rows);
     if (*out) {

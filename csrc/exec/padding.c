@@ -9,9 +9,9 @@
 struct table {
     const void *data;
     enum bt_dtype dtype;
-    int64_t item, position;     /* items from a sequence to the next (0: all have the same), from a position to the next */
-    struct bt_iter rows;        /* its other dims, of one sequence */
-    int queries;                /* the dim of `rows` that counts queries, or -1 */
+    int64_t item, position; /* items from a sequence to the next (0: all have the same), from a position to the next */
+    struct bt_iter rows; /* its other dims, of one sequence */
+    int queries; /* the dim of `rows` that counts queries, or -1 */
     bool mask;
 };
 
@@ -93,19 +93,20 @@ static int64_t count_item(const struct table *t, int64_t item, int64_t known, in
 }
 
 enum bertc_status bt_padding_count(const struct bt_tokens *tokens, const struct bt_graph *graph,
-                                   const struct bt_ref *padded, const struct bt_run *run, int64_t items,
-                                   int64_t length, int64_t *counts, struct bertc_error *err)
+                                   const struct bt_ref *padded, const struct bt_run *run, int64_t items, int64_t length,
+                                   int64_t *counts, struct bertc_error *err)
 {
     int64_t least = 0;
     for (size_t r = 0; r < tokens->reader_count; r++) {
         int64_t index;
-        if (tokens->readers[r].reading == BT_READ_INDEX && bt_expr_is_int(graph->exprs, tokens->readers[r].index, &index)) {
+        if (tokens->readers[r].reading == BT_READ_INDEX &&
+            bt_expr_is_int(graph->exprs, tokens->readers[r].index, &index)) {
             least = index + 1 > least ? index + 1 : least;
         }
     }
     if (least > length) {
-        return bt_error_set(err, BERTC_INPUT, "token %lld is selected, but the sequences have %lld", (long long)least - 1,
-                            (long long)length);
+        return bt_error_set(err, BERTC_INPUT, "token %lld is selected, but the sequences have %lld",
+                            (long long)least - 1, (long long)length);
     }
     for (int64_t i = 0; i < items; i++) {
         counts[i] = least;

@@ -405,8 +405,7 @@ static enum bertc_status evaluate(struct bt_builder *b, const int64_t *symbols, 
 {
     struct bt_exprs *exprs = b->graph->exprs;
     bt_expr failed = BT_NO_EXPR;
-    struct bt_scalar *values =
-        bt_arena_alloc(&b->plan->arena, (size_t)bt_expr_count(exprs) + 1, sizeof *values);
+    struct bt_scalar *values = bt_arena_alloc(&b->plan->arena, (size_t)bt_expr_count(exprs) + 1, sizeof *values);
     if (!values) {
         return bt_error_memory(err);
     }

@@ -25,7 +25,7 @@ struct bt_plan {
     struct bt_plan_output *outputs;
     size_t output_count;
     const struct bt_scalar *values; /* of the graph's expressions */
-    struct bt_ref *padded;    /* of a padded part: where the values of tokens->padded are */
+    struct bt_ref *padded; /* of a padded part: where the values of tokens->padded are */
 };
 
 /* symbols: one value per symbol of the graph. outputs[i] is the i-th TENSOR leaf of graph->output, depth first (the

@@ -91,8 +91,8 @@ enum bertc_status bt_tokens_leaves(struct bt_builder *b, struct bertc_error *err
 bool bt_tokens_is_each(const struct bt_builder *b, const struct bt_node *node)
 {
     return b->tokens && !b->padded && node->args[0].kind == BT_ARG_VALUE &&
-           (node->op == BT_OP_SDPA || (domain_of(b, node->outs[0]) == BT_ITEMS &&
-                                       domain_of(b, node->args[0].value) == BT_TOKENS));
+           (node->op == BT_OP_SDPA ||
+            (domain_of(b, node->outs[0]) == BT_ITEMS && domain_of(b, node->args[0].value) == BT_TOKENS));
 }
 
 /* A selection is a copy of its one token: seen with the operand's dims, of which that of tokens is 1. */

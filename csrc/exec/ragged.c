@@ -12,7 +12,7 @@ struct ragged {
     const struct bt_schedule_run *run;
     const struct bt_run *padded; /* the padded part, which has run */
     int64_t *counts;             /* per sequence: its tokens */
-    int64_t *rows;               /* per sequence: where its rows begin in the outputs by token; and the last one's end */
+    int64_t *rows; /* per sequence: where its rows begin in the outputs by token; and the last one's end */
     struct bt_parts parts;
     struct bt_planned **plans; /* of each part */
 };

@@ -137,10 +137,8 @@ enum bertc_status bt_schedule_run(const struct bt_schedule *schedule, const stru
                                   struct bertc_error *err)
 {
     if (schedule->parts == 1) {
-        struct bt_run state = {.inputs = run->inputs,
-                               .outputs = run->outputs,
-                               .kernels = run->kernels,
-                               .threads = run->threads};
+        struct bt_run state = {
+            .inputs = run->inputs, .outputs = run->outputs, .kernels = run->kernels, .threads = run->threads};
         return bt_schedule_plan(schedule->plans[0], run->workspaces, &state, err);
     }
     struct whole whole = {schedule, run};

@@ -172,10 +172,16 @@ static bool pointwise(struct proof *p, const struct bt_node *node)
     return ok;
 }
 
-static bool same_dims(const struct proof *p, bt_value a, bt_value b, int count)
+/* How many rows lie between the batch and the tokens; -1 when that is no constant. */
+static int64_t rows_before(const struct proof *p, bt_value value)
 {
-    return info_of(p, a)->rank >= count && info_of(p, b)->rank >= count &&
-           memcmp(info_of(p, a)->dims, info_of(p, b)->dims, (size_t)count * sizeof *info_of(p, a)->dims) == 0;
+    int64_t rows = 1, dim;
+    for (int d = 1; d < axis_of(p, value); d++) {
+        if (!bt_expr_is_int(p->g->exprs, info_of(p, value)->dims[d], &dim) || !bt_mul_i64(rows, dim, &rows)) {
+            return -1;
+        }
+    }
+    return rows;
 }
 
 /* Constant dims in an argument that leave the batch and the tokens alone; NONE means all of them. */
@@ -199,10 +205,11 @@ static bool view(struct proof *p, const struct bt_node *node)
 {
     const struct bt_arg *args = node->args;
     const int from = axis_of(p, args[0].value), to = result_axis(p, node);
-    int64_t source;
+    int64_t source, rows;
     switch (node->op) {
-    case BT_OP_RESHAPE: /* each token keeps its items, or what precedes the tokens stays as it is */
-        return (from <= 1 && to <= 1) || (from == to && same_dims(p, args[0].value, node->outs[0], from + 1));
+    case BT_OP_RESHAPE: /* each token of each row before keeps its items */
+        rows = rows_before(p, args[0].value);
+        return rows >= 0 && rows == rows_before(p, node->outs[0]);
     case BT_OP_PERMUTE:
         return bt_expr_is_int(p->g->exprs, args[1].list[to], &source) && source == from &&
                bt_expr_is_int(p->g->exprs, args[1].list[0], &source) && source == 0;
@@ -228,8 +235,8 @@ static bool linear(struct proof *p, const struct bt_node *node)
 
 static bool matmul(struct proof *p, const struct bt_node *node)
 {
-    return is_tokens(p, &node->args[0]) && is_shared(p, &node->args[1]) &&
-           info_of(p, node->args[1].value)->rank <= 2 && axis_of(p, node->args[0].value) < result_rank(p, node) - 1;
+    return is_tokens(p, &node->args[0]) && is_shared(p, &node->args[1]) && info_of(p, node->args[1].value)->rank <= 2 &&
+           axis_of(p, node->args[0].value) < result_rank(p, node) - 1;
 }
 
 static bool layer_norm(struct proof *p, const struct bt_node *node)
@@ -287,14 +294,33 @@ static bool cat(struct proof *p, const struct bt_node *node)
     return ok;
 }
 
+/* Constant indices of dims behind the tokens. */
+static bool index_rest(struct proof *p, const struct bt_node *node)
+{
+    bool ok = is_tokens(p, &node->args[0]) && axis_of(p, node->args[0].value) == result_axis(p, node);
+    for (int32_t i = 0; i < node->args[1].count && ok; i++) {
+        const bt_value index = node->args[1].list[i];
+        ok = index < 0 || (i > result_axis(p, node) && p->t->domain[index] == BT_SHARED);
+    }
+    return ok;
+}
+
 static const struct {
     bt_step_fn *step;
     rule_fn *rule;
 } token_rules[] = {
-    {bt_step_pointwise, pointwise}, {bt_step_view, view},         {bt_step_reduce, along_dims},
-    {bt_step_softmax, along_dims},  {bt_step_reduce_arg, along_dims}, {bt_step_linear, linear},
-    {bt_step_matmul, matmul},       {bt_step_layer_norm, layer_norm}, {bt_step_embedding, embedding},
-    {bt_step_sdpa, attention},      {bt_step_cat, cat},
+    {bt_step_pointwise, pointwise},
+    {bt_step_view, view},
+    {bt_step_reduce, along_dims},
+    {bt_step_softmax, along_dims},
+    {bt_step_reduce_arg, along_dims},
+    {bt_step_linear, linear},
+    {bt_step_matmul, matmul},
+    {bt_step_layer_norm, layer_norm},
+    {bt_step_embedding, embedding},
+    {bt_step_sdpa, attention},
+    {bt_step_cat, cat},
+    {bt_step_index, index_rest},
 };
 
 /* ---- nodes whose result is one row a sequence ---- */
@@ -306,8 +332,7 @@ static bool pick(struct proof *p, const struct bt_node *node)
     int64_t dim, first, last;
     return bt_expr_is_int(p->g->exprs, args[1].expr, &dim) && dim == axis_of(p, args[0].value) && dim > 0 &&
            bt_expr_is_int(p->g->exprs, args[2].expr, &first) &&
-           (node->op == BT_OP_SELECT ||
-            (bt_expr_is_int(p->g->exprs, args[3].expr, &last) && last == first + 1)) &&
+           (node->op == BT_OP_SELECT || (bt_expr_is_int(p->g->exprs, args[3].expr, &last) && last == first + 1)) &&
            add_reader(p, (struct bt_token_reader){.reading = BT_READ_INDEX, .index = args[2].expr});
 }
 
@@ -324,8 +349,7 @@ static bool pool(struct proof *p, const struct bt_node *node)
     }
     for (int i = 0; i < 2; i++) {
         if (domain_of(p, &product->args[i]) == BT_PADDED) {
-            return add_reader(
-                p, (struct bt_token_reader){.reading = BT_READ_WEIGHT, .value = product->args[i].value});
+            return add_reader(p, (struct bt_token_reader){.reading = BT_READ_WEIGHT, .value = product->args[i].value});
         }
     }
     return false;
@@ -515,7 +539,8 @@ static bool find_symbols(struct proof *p)
         p->t->batch = bt_expr_symbol_index(g->exprs, p->b);
         p->t->length = bt_expr_symbol_index(g->exprs, p->s);
         p->b_times_s = bt_expr_binary(g->exprs, BT_EXPR_MUL, p->b, p->s);
-        return bt_expr_symbol_count(g->exprs) == 2 && p->t->batch >= 0 && p->t->length >= 0 && p->t->batch != p->t->length && p->b_times_s >= 0;
+        return bt_expr_symbol_count(g->exprs) == 2 && p->t->batch >= 0 && p->t->length >= 0 &&
+               p->t->batch != p->t->length && p->b_times_s >= 0;
     }
     return false;
 }

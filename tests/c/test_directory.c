@@ -242,7 +242,8 @@ static void test_refusals(void)
     remove_file("config.json");
     struct bertc_error err = {0};
     struct bertc_model *model;
-    CHECK_REFUSAL(bertc_model_load(directory, &one_thread, &model, &err), &err, BERTC_IO, "config.json: cannot open it");
+    CHECK_REFUSAL(bertc_model_load(directory, &one_thread, &model, &err), &err, BERTC_IO,
+                  "config.json: cannot open it");
 }
 
 static void test_out_of_memory(void)
