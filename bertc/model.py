@@ -60,11 +60,11 @@ class Model:
     def run_packed(self, *args: Any, **kwargs: Any) -> list[Any]:
         """Runs sequences of different lengths without padding; returns one result a sequence.
 
-        Takes the arguments of ``forward``; in place of a ``[b, s]`` array each is a list of b one-dimensional arrays or
-        lists, one a sequence. Masks need not be given. ``result[i]`` is what ``model(...)`` returns for sequence i alone,
-        bit for bit, without the batch dimension: ``[s_i, 384]`` arrays by token, ``[384]`` arrays when pooled. They are
-        views of arrays that the results share. Models that mix tokens in ways that need the padded batch run once for
-        each length.
+        Takes the arguments of ``forward``; in place of a ``[b, s]`` array each is a list of b one-dimensional arrays
+        or lists, one a sequence. Masks need not be given. ``result[i]`` is what ``model(...)`` returns for sequence i
+        alone, bit for bit, without the batch dimension: ``[s_i, 384]`` arrays by token, ``[384]`` arrays when pooled.
+        They are views of arrays that the results share. A model without a mask, or one that mixes tokens otherwise
+        than by attention and pooling, runs once for each length that occurs.
         """
         return packed.run(self._core, self._params, args, kwargs)
 
@@ -149,8 +149,8 @@ def load(source: Any, threads: int | None = None, *, padding: Literal["mirror", 
     Read-only memory is used in place and kept alive; writable memory is copied. ``threads`` limits this model's calls;
     None is the process's default (set_num_threads). PyTorch is not needed, and no code from the file is run.
 
-    ``padding="mirror"`` computes outputs at padded positions as the traced model does; ``"skip"`` writes zeros there and
-    computes nothing for them, which is faster for batches of different lengths. Padding is what the model's own
+    ``padding="mirror"`` computes outputs at padded positions as the traced model does; ``"skip"`` writes zeros there
+    and computes nothing for them, which is faster for batches of different lengths. Padding is what the model's own
     attention mask hides behind the end of a sequence. Results at real tokens, and pooled results, are the same bits
     either way.
     """

@@ -9,13 +9,12 @@ import numpy as np
 
 from bertc import _core, arguments
 from bertc._core import InputError
+from bertc.arguments import Parameter
 
 CELLS = 1 << 20  # of a padded argument: more sequences than fit are several calls
 
 
-def run(
-    core: _core.Model, params: list[arguments.Parameter], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> list[Any]:
+def run(core: _core.Model, params: list[Parameter], args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
     """One result a sequence; see Model.run_packed."""
     columns = _columns(params, args, kwargs)
     lists = {name: value for name, value in columns.items() if isinstance(value, list)}
@@ -36,7 +35,7 @@ def run(
     return results
 
 
-def _columns(params: list[arguments.Parameter], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+def _columns(params: list[Parameter], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """The arguments by name; those that have a sequence each as lists of arrays."""
     if len(args) > len(params):
         raise InputError(f"run_packed() takes {len(params)} arguments, got {len(args)}")
@@ -73,7 +72,7 @@ def _lengths(lists: dict[str, list[np.ndarray]]) -> np.ndarray:
 
 def _run_chunk(
     core: _core.Model,
-    params: list[arguments.Parameter],
+    params: list[Parameter],
     columns: dict[str, Any],
     lengths: np.ndarray,
     chunk: np.ndarray,
@@ -93,9 +92,7 @@ def _run_chunk(
     return results
 
 
-def _bind(
-    params: list[arguments.Parameter], columns: dict[str, Any], chunk: Sequence[int], length: int
-) -> tuple[Any, ...]:
+def _bind(params: list[Parameter], columns: dict[str, Any], chunk: Sequence[int], length: int) -> tuple[Any, ...]:
     """The core's arguments for some sequences, padded to a length."""
     padded = {}
     for name, value in columns.items():

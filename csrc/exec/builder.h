@@ -39,6 +39,9 @@ enum bertc_status bt_builder_own(struct bt_builder *b, struct bt_ref *ref, struc
 enum bertc_status bt_builder_step(struct bt_builder *b, const struct bt_step *step, struct bertc_error *err);
 enum bertc_status bt_builder_copy(struct bt_builder *b, const struct bt_ref *from, const struct bt_ref *to,
                                   struct bertc_error *err);
+/* Appends what a node needs: a step, or nothing where its result is a view. (plan_node.c) */
+enum bertc_status bt_builder_node(struct bt_builder *b, const struct bt_node *node, struct bertc_error *err);
+
 /* In a plan of tokens: makes the padded values that it reads its own, row by row. (plan_tokens.c) */
 enum bertc_status bt_tokens_leaves(struct bt_builder *b, struct bertc_error *err);
 /* Whether the node, in a plan of tokens, must run once a sequence; and makes its step so. */

@@ -112,7 +112,7 @@ typedef int64_t bt_step_scratch_fn(const struct bt_step *step, const struct bt_k
 #define BT_OP(id, name, args, infer, step) extern bt_step_fn bt_step_##step;
 #include "graph/ops.inc"
 #undef BT_OP
-/* The step function of each op. (plan.c) */
+/* The step function of each op. (plan_node.c) */
 extern bt_step_fn *const bt_step_fns[BT_OP_COUNT];
 /* Private workspace by step name; most need none. (scratch.c) */
 int64_t bt_step_scratch(const struct bt_step *step, const struct bt_kernels *kernels);
