@@ -101,12 +101,21 @@ BT_INLINE void tile(int mr, int panels, const struct block *t)
     for (int k = 0; k < left; k++) {
         multiply_add(mr, panels, k, a, lda, b, b_step, sum);
     }
+    float *c = t->c;
+    const float *before = t->before;
+    const int64_t ldc = t->ldc, before_step = t->before_step;
     BT_UNROLL
-    for (int i = 0; i < mr; i++) {
+    for (int i = 0; before && i < mr; i++, before += before_step) {
         BT_UNROLL
         for (int j = 0; j < nv; j++) {
-            const float *before = t->before ? t->before + i * t->before_step + j * VF_LANES : NULL;
-            vf_store(t->c + i * t->ldc + j * VF_LANES, before ? vf_add(sum[i][j], vf_load(before)) : sum[i][j]);
+            sum[i][j] = vf_add(sum[i][j], vf_load(before + j * VF_LANES));
+        }
+    }
+    BT_UNROLL
+    for (int i = 0; i < mr; i++, c += ldc) {
+        BT_UNROLL
+        for (int j = 0; j < nv; j++) {
+            vf_store(c + j * VF_LANES, sum[i][j]);
         }
     }
 }
