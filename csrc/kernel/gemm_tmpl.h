@@ -227,8 +227,8 @@ static void edge_tile(const struct bt_panel_args *g, struct block t, bool first,
     }
 }
 
-/* What comes next, as much as a panel's part of K, is spread over `count` tiles: all of it during the first would fill the
- * buffers that A needs. */
+/* What comes next, as much as a panel's part of K, is spread over `count` tiles: all of it during the first would fill
+ * the buffers that A needs. */
 static struct ahead look_ahead(const float *next, int64_t kc, int64_t count)
 {
     const int64_t streams = (TURN * NR / LINE + count - 1) / count, share = count * streams;

@@ -59,7 +59,7 @@ BT_INLINE vf math_exp_weight(vf x)
     return vf_select(vf_less(n, vf_set1(-124.5f)), vf_set1(0.0f), vf_scale2(e, n));
 }
 
-/* The normal distribution's upper tail, erfc(a / sqrt 2) / 2, for 0 <= a <= MATH_TAIL_END, beyond which it would be below
+/* The normal distribution's upper tail, erfc(a / sqrt 2) / 2, for 0 <= a <= MATH_TAIL_END: beyond, it would be below
  * 2^-125. Its product with exp(a^2 / 2) is a polynomial in (1 - 0.29 a) / (1 + 0.29 a), to 5e-8. The rounding error of
  * a^2 would count a^2 / 2 times in the result: a^2 is only ever part of an fma, and n has few enough bits for its
  * product with the first part of ln 2 to be exact. */
