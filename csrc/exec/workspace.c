@@ -6,6 +6,7 @@
 #include "base/memory.h"
 
 #define SMALL ((size_t)4 << 20) /* below this a block is never worth giving back */
+#define LARGE ((size_t)1 << 20) /* from here on a block lies on huge pages */
 #define PATIENCE 16             /* small runs in a row after which a large block goes */
 
 void bt_workspaces_init(struct bt_workspaces *ws)
@@ -51,7 +52,7 @@ void *bt_workspace_take(struct bt_workspaces *ws, size_t size, size_t *got)
     bt_free(stale);
     if (!data) {
         *got = size;
-        data = bt_alloc(size, 1);
+        data = size < LARGE ? bt_alloc(size, 1) : bt_alloc_huge(size);
     }
     return data;
 }
