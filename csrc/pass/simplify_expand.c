@@ -55,6 +55,22 @@ static bt_value expand_later(struct bt_rewriter *r, bt_value value, const struct
     return bt_rewrite_shaped(r, BT_OP_EXPAND, small, value);
 }
 
+/* A linear of repeated rows is computed once for each. */
+static bt_value linear_unexpanded(struct bt_rewriter *r, bt_value value, const struct bt_node *node)
+{
+    const struct bt_node *expand = bt_match_op(r->g, node->args[0].value, BT_OP_EXPAND);
+    if (!expand || node->args[3].kind != BT_ARG_NONE) {
+        return BT_NO_VALUE;
+    }
+    const struct bt_value_info *from = &r->g->values[expand->args[0].value];
+    const struct bt_value_info *to = &r->g->values[node->args[0].value];
+    if (from->rank != to->rank || from->dims[from->rank - 1] != to->dims[to->rank - 1]) {
+        return BT_NO_VALUE;
+    }
+    const struct bt_arg args[] = {expand->args[0], node->args[1], node->args[2], node->args[3], node->args[4]};
+    return bt_rewrite_shaped(r, BT_OP_EXPAND, bt_rewrite_op(r, BT_OP_LINEAR, 5, args), value);
+}
+
 /* The mask of an attention is broadcast anyway. */
 static bt_value attend_unexpanded(struct bt_rewriter *r, const struct bt_node *node)
 {
@@ -82,6 +98,9 @@ bt_value bt_simplify_expand(struct bt_rewriter *r, bt_value value, const struct 
     }
     if (node->op == BT_OP_SDPA) {
         return attend_unexpanded(r, node);
+    }
+    if (node->op == BT_OP_LINEAR) {
+        return linear_unexpanded(r, value, node);
     }
     return is_pointwise(node->op) ? expand_later(r, value, node, 0, node->nargs - 1) : BT_NO_VALUE;
 }
