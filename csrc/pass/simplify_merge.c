@@ -14,7 +14,14 @@ static int dim_of(const struct merge *m, const struct bt_value_info *merged)
     return merged->rank - m->from_last;
 }
 
-/* The operand of a reshape that merges two adjacent dims and does nothing else. */
+static bool is_one(const struct bt_graph *g, bt_expr e)
+{
+    int64_t size;
+    return bt_expr_is_int(g->exprs, e, &size) && size == 1;
+}
+
+/* The operand of a reshape that merges two adjacent dims and does nothing else. Dims of one are no matter: to drop them
+ * never copies. */
 static bt_value apart(const struct bt_graph *g, bt_value value, struct merge *m)
 {
     const struct bt_node *node = bt_match_op(g, value, BT_OP_RESHAPE);
@@ -23,7 +30,7 @@ static bt_value apart(const struct bt_graph *g, bt_value value, struct merge *m)
     }
     const struct bt_value_info *from = &g->values[node->args[0].value], *to = &g->values[value];
     int dim = 0;
-    if (from->rank != to->rank + 1) {
+    if (to->rank == 0 || from->rank != to->rank + 1) {
         return BT_NO_VALUE;
     }
     while (dim < to->rank - 1 && from->dims[dim] == to->dims[dim]) {
@@ -34,14 +41,11 @@ static bt_value apart(const struct bt_graph *g, bt_value value, struct merge *m)
             return BT_NO_VALUE;
         }
     }
+    if (is_one(g, from->dims[dim]) || is_one(g, from->dims[dim + 1])) {
+        return BT_NO_VALUE;
+    }
     *m = (struct merge){to->rank - dim, from->dims[dim], from->dims[dim + 1], to->dims[dim]};
     return node->args[0].value;
-}
-
-static bool is_one(const struct bt_graph *g, bt_expr e)
-{
-    int64_t size;
-    return bt_expr_is_int(g->exprs, e, &size) && size == 1;
 }
 
 /* The value with these two sizes in the place of the merged one. */

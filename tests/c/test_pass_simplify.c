@@ -298,11 +298,67 @@ static void test_index(void)
     finish();
 }
 
+static void test_merged(void)
+{
+    begin(); /* batch and heads merged for a product, parted again behind it */
+    bt_expr both = bt_expr_binary(g.exprs, BT_EXPR_MUL, b, lit(4));
+    bt_value four = input("four", BT_F32, 4, (bt_expr[]){b, lit(4), s, lit(8)});
+    bt_value three = OP(RESHAPE, V(four), LIST(both, s, lit(8)));
+    bt_value turned = OP(PERMUTE, V(three), LIST(lit(0), lit(2), lit(1)));
+    bt_value rows = OP(EXPAND, V(OP(CAST, V(OP(UNSQUEEZE, V(count(s)), I(0))), DT(BT_I64))), LIST(s, s));
+    bt_value index = OP(EXPAND, V(OP(UNSQUEEZE, V(rows), I(0))), LIST(both, s, s));
+    bt_value scores = OP(DIV, V(OP(GATHER, V(OP(MATMUL, V(three), V(turned))), I(2), V(index))), F(3));
+    CHECK(leaves(OP(RESHAPE, V(scores), LIST(b, lit(4), s, s)),
+                 "permute arange unsqueeze expand matmul reshape expand gather div"));
+    CHECK(is(g.output.value, "float32[b, 4, s, s]"));
+    finish();
+
+    begin(); /* halves of heads that share keys: turned once for each key, before it is repeated */
+    bt_value key = input("key", BT_F32, 5, (bt_expr[]){b, lit(2), lit(1), s, lit(8)});
+    bt_value many = OP(RESHAPE, V(OP(EXPAND, V(key), LIST(b, lit(2), lit(2), s, lit(8)))), LIST(b, lit(4), s, lit(8)));
+    bt_value low = OP(SLICE, V(many), I(3), I(0), I(4), I(1)), high = OP(SLICE, V(many), I(3), I(4), I(8), I(1));
+    bt_value half = OP(CAT, VALUES(OP(NEG, V(high)), low), I(3));
+    CHECK(leaves(OP(ADD, V(half), F(1)), "slice slice neg cat add expand reshape"));
+    CHECK(is(left(BT_OP_CAT)->outs[0], "float32[b, 2, 1, s, 8]"));
+    finish();
+
+    begin(); /* and attention reads them through strides */
+    bt_value query = input("query", BT_F32, 4, (bt_expr[]){b, lit(4), s, lit(8)});
+    bt_value mask = input("mask", BT_F32, 4, (bt_expr[]){b, lit(1), lit(1), s});
+    key = input("key", BT_F32, 5, (bt_expr[]){b, lit(2), lit(1), s, lit(8)});
+    many = OP(RESHAPE, V(OP(EXPAND, V(key), LIST(b, lit(2), lit(2), s, lit(8)))), LIST(b, lit(4), s, lit(8)));
+    CHECK(
+        leaves(OP(SDPA, V(query), V(many), V(many), V(mask)), "reshape reshape scaled_dot_product_attention reshape"));
+    CHECK(left(BT_OP_SDPA)->args[1].value == key && left(BT_OP_SDPA)->args[2].value == key);
+    finish();
+
+    begin(); /* work along the merged dimension itself must wait for it */
+    four = input("four", BT_F32, 4, (bt_expr[]){b, lit(4), s, lit(8)});
+    three = OP(RESHAPE, V(four), LIST(bt_expr_binary(g.exprs, BT_EXPR_MUL, b, lit(4)), s, lit(8)));
+    CHECK(leaves(OP(SOFTMAX, V(three), I(0)), "reshape softmax"));
+    finish();
+
+    begin(); /* and so must operands that cannot be taken apart */
+    both = bt_expr_binary(g.exprs, BT_EXPR_MUL, b, lit(4));
+    four = input("four", BT_F32, 4, (bt_expr[]){b, lit(4), s, lit(8)});
+    bt_value plain = input("plain", BT_F32, 3, (bt_expr[]){both, s, lit(8)});
+    CHECK(leaves(OP(ADD, V(OP(RESHAPE, V(four), LIST(both, s, lit(8)))), V(plain)), "reshape add"));
+    finish();
+
+    begin(); /* a single key that is repeated is not many keys */
+    query = input("query", BT_F32, 4, (bt_expr[]){b, lit(4), s, lit(8)});
+    key = input("key", BT_F32, 4, (bt_expr[]){b, lit(4), lit(1), lit(8)});
+    many = OP(EXPAND, V(key), LIST(b, lit(4), s, lit(8)));
+    CHECK(leaves(OP(SDPA, V(query), V(many), V(many)), "expand scaled_dot_product_attention"));
+    finish();
+}
+
 static void test_all(void)
 {
     test_algebra();
     test_constants();
     test_index();
+    test_merged();
     test_ranges();
     test_views();
     test_epilogue();
