@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "exec/known.h"
 #include "exec/lanes.h"
 #include "kernel/panel.h"
 
@@ -29,12 +30,18 @@ struct bt_weights {
     size_t count, cap;
     struct slab *slabs; /* the one with room first */
     size_t bytes;
+    struct bt_known known;
 };
 
 struct bt_weights *bt_weights_new(void)
 {
     struct bt_weights *weights = bt_calloc(1, sizeof *weights);
     if (weights && pthread_mutex_init(&weights->lock, NULL) != 0) {
+        bt_free(weights);
+        return NULL;
+    }
+    if (weights && !bt_known_init(&weights->known)) {
+        pthread_mutex_destroy(&weights->lock);
         bt_free(weights);
         return NULL;
     }
@@ -57,6 +64,7 @@ void bt_weights_free(struct bt_weights *weights)
         weights->slabs = next;
     }
     bt_free(weights->slots);
+    bt_known_free(&weights->known);
     pthread_mutex_destroy(&weights->lock);
     bt_free(weights);
 }
@@ -67,7 +75,12 @@ size_t bt_weights_bytes(const struct bt_weights *weights)
     pthread_mutex_lock(&w->lock);
     size_t bytes = w->bytes;
     pthread_mutex_unlock(&w->lock);
-    return bytes;
+    return bytes + bt_known_bytes(&w->known);
+}
+
+struct bt_known *bt_weights_known(struct bt_weights *weights)
+{
+    return &weights->known;
 }
 
 static bool same_tensor(const struct bt_tensor *a, const struct bt_tensor *b)
