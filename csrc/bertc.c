@@ -89,10 +89,9 @@ static struct bertc_model *model_new(const char *name, int threads)
     bt_workspaces_init(&model->workspaces);
     bt_kernels_init(&model->kernels, bt_cpu_isa());
     model->threads = threads;
-    model->weights = bt_weights_new();
     const size_t size = strlen(name) + 1;
     model->name = bt_alloc(size, 1);
-    if (!model->weights || !model->name) {
+    if (!model->name) {
         bertc_model_free(model);
         return NULL;
     }
@@ -100,10 +99,17 @@ static struct bertc_model *model_new(const char *name, int threads)
     return model;
 }
 
+/* What follows when the program is loaded. */
+static enum bertc_status prepare(struct bertc_model *model, struct bertc_error *err)
+{
+    model->weights = bt_weights_new(model->program->file);
+    return model->weights ? build_example(model, err) : bt_error_memory(err);
+}
+
 static enum bertc_status load_file(struct bertc_model *model, struct bt_file *file, struct bertc_error *err)
 {
     enum bertc_status status = bt_load(file, model->name, &model->program, err);
-    return status ? status : build_example(model, err);
+    return status ? status : prepare(model, err);
 }
 
 static enum bertc_status load_path(struct bertc_model *model, const char *path, struct bertc_error *err)
@@ -111,7 +117,7 @@ static enum bertc_status load_path(struct bertc_model *model, const char *path, 
     struct stat info;
     if (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) {
         enum bertc_status status = bt_load_directory(path, &model->program, err);
-        return status ? status : build_example(model, err);
+        return status ? status : prepare(model, err);
     }
     struct bt_file *file;
     enum bertc_status status = bt_file_map(path, &file, err);

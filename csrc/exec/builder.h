@@ -19,6 +19,7 @@ struct bt_builder {
     size_t step_cap, output_cap;
     struct bt_arena arena; /* of the fields below: gone when the plan is made */
     bool *needed;          /* per value */
+    int32_t *uses;         /* per value, by bt_graph_uses */
     struct bt_ref *refs;   /* per value: where it is */
     struct bt_storage *storages;
     size_t storage_count, storage_cap;

@@ -69,13 +69,31 @@ static enum bertc_status place_input(struct bt_builder *b, bt_value value, struc
     return status == BERTC_OK ? bt_builder_copy(b, &half, ref, err) : status;
 }
 
+/* Whether linear layers pack the value (add_panels) and nobody else reads it: then no other copy is needed. */
+static bool only_packed(const struct bt_builder *b, bt_value value)
+{
+    const struct bt_value_info *info = &b->graph->values[value];
+    if (!b->kernels->panel || info->rank != 2 || bt_dtype_storage(info->dtype) != BT_F32) {
+        return false;
+    }
+    int32_t others = b->uses[value];
+    for (size_t n = 0; n < b->graph->node_count; n++) {
+        const struct bt_node *node = &b->graph->nodes[n];
+        others -= node->op == BT_OP_LINEAR && node->args[1].value == value;
+    }
+    return others == 0;
+}
+
 static enum bertc_status place_constant(struct bt_builder *b, bt_value value, struct bertc_error *err)
 {
-    struct bt_tensor tensor;
     const struct bt_constant *constant = &b->graph->constants[b->graph->values[value].index];
-    enum bertc_status status = bt_weights_prepare(b->weights, &constant->tensor, &tensor, err);
-    if (status != BERTC_OK) {
-        return status;
+    struct bt_tensor tensor = constant->tensor;
+    tensor.dtype = bt_dtype_storage(tensor.dtype);
+    if (!only_packed(b, value)) {
+        enum bertc_status status = bt_weights_prepare(b->weights, &constant->tensor, &tensor, err);
+        if (status != BERTC_OK) {
+            return status;
+        }
     }
     struct bt_ref *ref = &b->refs[value];
     *ref = (struct bt_ref){.space = BT_SPACE_CONSTANT, .dtype = tensor.dtype, .rank = tensor.rank, .data = tensor.data};
@@ -180,17 +198,20 @@ static bool cast_is_alias(const struct bt_graph *graph, const struct bt_node *no
 /* A linear layer's constant weight is packed for the microkernel, once for all plans of the model. */
 static enum bertc_status add_panels(struct bt_builder *b, struct bt_step *step, struct bertc_error *err)
 {
-    const struct bt_panel_gemm *panel = b->kernels->panel;
     const struct bt_ref *weight = &step->args[1].ref;
-    if (step->op != BT_OP_LINEAR || !panel || weight->space != BT_SPACE_CONSTANT || weight->dtype != BT_F32 ||
-        weight->rank != 2) {
+    if (step->op != BT_OP_LINEAR || !b->kernels->panel || weight->space != BT_SPACE_CONSTANT ||
+        weight->dtype != BT_F32 || weight->rank != 2) {
         return BERTC_OK;
     }
     struct bt_tensor tensor = {.dtype = BT_F32, .rank = 2};
     tensor.data = (const char *)weight->data + weight->offset;
     memcpy(tensor.dims, weight->dims, sizeof tensor.dims);
     memcpy(tensor.strides, weight->strides, sizeof tensor.strides);
-    return bt_weights_pack(b->weights, &tensor, panel->nr, &step->panels, err);
+    const struct bt_value_info *info = &b->graph->values[step->node->args[1].value];
+    if (info->kind == BT_VALUE_CONSTANT) {
+        tensor = b->graph->constants[info->index].tensor; /* as the file has it, before any conversion */
+    }
+    return bt_weights_pack(b->weights, &tensor, b->kernels->panel, &step->panels, err);
 }
 
 static enum bertc_status add_scratch(struct bt_builder *b, struct bt_step *step, struct bertc_error *err)
@@ -362,7 +383,8 @@ static enum bertc_status evaluate(struct bt_builder *b, const int64_t *symbols, 
     b->plan->values = bt_arena_alloc(&b->plan->arena, count + 1, sizeof *b->plan->values);
     b->needed = bt_arena_alloc(&b->arena, b->graph->value_count + 1, sizeof *b->needed);
     b->refs = bt_arena_alloc(&b->arena, b->graph->value_count + 1, sizeof *b->refs);
-    if (!b->plan->values || !b->needed || !b->refs) {
+    b->uses = bt_graph_uses(b->graph);
+    if (!b->plan->values || !b->needed || !b->refs || !b->uses) {
         return bt_error_memory(err);
     }
     bt_exprs_evaluate(exprs, symbols, b->plan->values, &failed);
@@ -396,6 +418,7 @@ enum bertc_status bt_plan_new(struct bt_graph *graph, const int64_t *symbols, st
     if (status == BERTC_OK) {
         status = bt_builder_settle(&b, err);
     }
+    bt_free(b.uses);
     bt_arena_free(&b.arena);
     if (status == BERTC_OK) {
         *out = b.plan;

@@ -8,7 +8,6 @@
 struct program {
     struct bt_program base; /* first: the caller knows only this */
     struct bt_arena arena;
-    struct bt_file *weights;
     struct bt_checkpoint checkpoint;
     const struct bt_arch *arch;
     const void *plan;
@@ -18,7 +17,7 @@ static void free_program(struct bt_program *base)
 {
     struct program *p = (struct program *)base;
     bt_arena_free(&p->arena);
-    bt_file_unref(p->weights);
+    bt_file_unref(p->base.file);
     bt_free(p);
 }
 
@@ -93,11 +92,11 @@ static enum bertc_status read_weights(struct program *p, const char *directory, 
     if (!has_member(p, directory, "model.safetensors")) {
         return refuse_weights(p, directory, err);
     }
-    enum bertc_status status = map_member(p, directory, "model.safetensors", &p->weights, err);
+    enum bertc_status status = map_member(p, directory, "model.safetensors", &p->base.file, err);
     if (status) {
         return status;
     }
-    status = bt_safetensors_read(bt_file_bytes(p->weights), &p->arena, &tensors, &c->tensor_count, err);
+    status = bt_safetensors_read(bt_file_bytes(p->base.file), &p->arena, &tensors, &c->tensor_count, err);
     if (status) {
         return status == BERTC_MEMORY ? status : bt_error_prefix(err, "model.safetensors");
     }

@@ -10,6 +10,7 @@
 /* A loaded file. Immutable, so several graphs may be built from it at once. The loader allocates it inside a larger
  * struct; everything named here lives until free(). */
 struct bt_program {
+    struct bt_file *file; /* that its weights lie in */
     const char *format;
     const char *producer;
     struct bertc_param *params; /* of forward, without self */

@@ -339,7 +339,7 @@ static void test_halves(void)
         CHECK(net_run(&net, 1) && net.plan->outputs[0].dtype == BT_F16);
         CHECK(net_equals(&net, 0, (double[]){0, -0.25, -0.5, -0.75}, 4, 0));
         CHECK(net_equals(&net, 1, (double[]){6, 8, 4, 6, 8, 10}, 6, 0));
-        CHECK(bt_weights_bytes(net.weights) == 5 * sizeof(float)); /* the repeated dim is not copied */
+        CHECK(bt_weights_size(net.weights).converted == 5 * sizeof(float)); /* the repeated dim is not copied */
     }
     net_free(&net);
 }
@@ -348,7 +348,7 @@ static void test_weights(void)
 {
     enum { COUNT = 500 };
     uint16_t halves[COUNT];
-    struct bt_weights *weights = bt_weights_new();
+    struct bt_weights *weights = bt_weights_new(NULL);
     struct bertc_error err;
     bool good = true;
     for (int i = 0; i < COUNT; i++) {
@@ -362,7 +362,7 @@ static void test_weights(void)
                    ((const float *)out.data)[0] == (float)i && ((const float *)out.data)[1] == (float)(i + 1);
         }
     }
-    CHECK(good && bt_weights_bytes(weights) == (COUNT - 1) * 2 * sizeof(float));
+    CHECK(good && bt_weights_size(weights).converted == (COUNT - 1) * 2 * sizeof(float));
     bt_weights_free(weights);
     bt_weights_free(NULL);
 }
@@ -456,7 +456,7 @@ static void test_out_of_memory(void)
     net_output(&net, NET_OP(&net, BT_OP_ADD, bt_arg_value(flat), bt_arg_value(c)));
     enum bertc_status status = BERTC_MEMORY;
     for (long n = 1; status == BERTC_MEMORY && n < 100; n++) {
-        struct bt_weights *weights = bt_weights_new();
+        struct bt_weights *weights = bt_weights_new(NULL);
         struct bt_plan *plan = NULL;
         bt_alloc_fail_at(n);
         status = bt_plan_new(&net.graph, no_symbols, weights, &net.kernels, &plan, &net.err);
