@@ -140,14 +140,44 @@ static PyObject *model_signature(PyObject *self, PyObject *Py_UNUSED(unused))
     return result;
 }
 
-static PyObject *run_bound(PyObject *self, const struct bertc_value *values, const bool *given, size_t count)
+static PyObject *model_memory(PyObject *self, PyObject *Py_UNUSED(unused))
+{
+    struct bertc_memory m;
+    Py_BEGIN_ALLOW_THREADS
+    bertc_model_memory(model_of(self), &m);
+    Py_END_ALLOW_THREADS
+    return Py_BuildValue("(nnnnnn)", (Py_ssize_t)m.file, (Py_ssize_t)m.file_resident, (Py_ssize_t)m.packed,
+                         (Py_ssize_t)m.converted, (Py_ssize_t)m.graphs, (Py_ssize_t)m.workspaces);
+}
+
+/* (seconds, [(text, op, weight, calls, seconds, flops), ...]) */
+static PyObject *profile_tuple(const struct bertc_profile *profile)
+{
+    PyObject *list = PyList_New((Py_ssize_t)profile->count);
+    for (size_t i = 0; list && i < profile->count; i++) {
+        const struct bertc_node_profile *node = &profile->nodes[i];
+        PyObject *item = Py_BuildValue("(NsNLdd)", bt_convert_text(node->text), node->op, bt_convert_text(node->weight),
+                                       (long long)node->calls, node->seconds, node->flops);
+        if (item) {
+            PyList_SET_ITEM(list, (Py_ssize_t)i, item);
+        } else {
+            Py_CLEAR(list);
+        }
+    }
+    return list ? Py_BuildValue("(dN)", profile->seconds, list) : NULL;
+}
+
+/* The model's result, or the profile of the run that made it. */
+static PyObject *run_bound(PyObject *self, const struct bertc_value *values, const bool *given, size_t count,
+                           int threads, bool profiled)
 {
     struct bertc_model *model = model_of(self);
+    struct bertc_profile *profile = NULL;
     struct bertc_call *call = NULL;
     struct bertc_error err;
     enum bertc_status status;
     Py_BEGIN_ALLOW_THREADS
-    status = bertc_call_new(model, values, given, count, &call, &err);
+    status = bertc_call_new(model, values, given, count, threads, &call, &err);
     Py_END_ALLOW_THREADS
     if (status != BERTC_OK) {
         return raise_error(state_of(self), &err);
@@ -159,24 +189,24 @@ static PyObject *run_bound(PyObject *self, const struct bertc_value *values, con
     PyObject *result = outputs ? bt_convert_result(structure, outputs) : PyErr_NoMemory();
     if (result) {
         Py_BEGIN_ALLOW_THREADS
-        status = bertc_call_run(call, outputs, &err);
+        status = profiled ? bertc_call_profile(call, outputs, &profile, &err) : bertc_call_run(call, outputs, &err);
         Py_END_ALLOW_THREADS
         if (status != BERTC_OK) {
             Py_CLEAR(result);
             raise_error(state_of(self), &err);
+        } else if (profiled) {
+            Py_DECREF(result);
+            result = profile_tuple(profile);
         }
     }
+    bertc_profile_free(profile);
     PyMem_Free(outputs);
     bertc_call_free(call);
     return result;
 }
 
-static PyObject *model_run(PyObject *self, PyObject *args)
+static PyObject *run_tuple(PyObject *self, PyObject *args, int threads, bool profiled)
 {
-    if (!PyTuple_Check(args)) {
-        PyErr_SetString(PyExc_TypeError, "run() takes a tuple");
-        return NULL;
-    }
     Py_ssize_t count = PyTuple_GET_SIZE(args);
     struct bertc_value *values = PyMem_Calloc(count ? (size_t)count : 1, sizeof *values);
     bool *given = PyMem_Calloc(count ? (size_t)count : 1, sizeof *given);
@@ -192,7 +222,7 @@ static PyObject *model_run(PyObject *self, PyObject *args)
             goto done;
         }
     }
-    result = run_bound(self, values, given, (size_t)count);
+    result = run_bound(self, values, given, (size_t)count, threads, profiled);
 done:
     for (Py_ssize_t i = 0; values && i < count; i++) {
         bt_convert_clear(&values[i]);
@@ -200,6 +230,25 @@ done:
     PyMem_Free(values);
     PyMem_Free(given);
     return result;
+}
+
+static PyObject *model_run(PyObject *self, PyObject *args)
+{
+    if (!PyTuple_Check(args)) {
+        PyErr_SetString(PyExc_TypeError, "run() takes a tuple");
+        return NULL;
+    }
+    return run_tuple(self, args, 0, false);
+}
+
+static PyObject *model_profile(PyObject *self, PyObject *args)
+{
+    PyObject *values;
+    int threads;
+    if (!PyArg_ParseTuple(args, "O!i", &PyTuple_Type, &values, &threads)) {
+        return NULL;
+    }
+    return run_tuple(self, values, threads, true);
 }
 
 static PyMethodDef model_methods[] = {
@@ -210,6 +259,9 @@ static PyMethodDef model_methods[] = {
     {"run", model_run, METH_O,
      "Runs on a tuple with one plain value a parameter, ... for the default.\n\n"
      "The tuple and all it holds must not change before run() returns."},
+    {"profile", model_profile, METH_VARARGS,
+     "profile(args, threads) -> (seconds, [(text, op, weight, calls, seconds, flops)]) of a run with so many threads"},
+    {"memory", model_memory, METH_NOARGS, "Bytes: (file, file_resident, packed, converted, graphs, workspaces)"},
     {NULL, NULL, 0, NULL},
 };
 
@@ -320,12 +372,25 @@ static PyObject *set_gemm_library(PyObject *Py_UNUSED(module), PyObject *object)
     Py_RETURN_NONE;
 }
 
+static PyObject *peak(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    double seconds, flops;
+    if (!PyArg_ParseTuple(args, "d", &seconds)) {
+        return NULL;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    flops = bertc_peak(seconds);
+    Py_END_ALLOW_THREADS
+    return PyFloat_FromDouble(flops);
+}
+
 static PyMethodDef module_methods[] = {
     {"load_file", load_file, METH_VARARGS, "load_file(path, threads) -> Model"},
     {"load_memory", load_memory, METH_VARARGS,
      "load_memory(buffer, name, threads) -> Model that reads from the buffer"},
     {"set_threads", set_threads, METH_VARARGS, "Threads of models that name none; 0 = the default"},
     {"threads", threads, METH_NOARGS, "Threads of models that name none"},
+    {"peak", peak, METH_VARARGS, "peak(seconds) -> FLOP/s that one thread reaches at most, measured for so long"},
     {"set_gemm_library", set_gemm_library, METH_O, "The OpenBLAS to try first"},
     {NULL, NULL, 0, NULL},
 };

@@ -5,16 +5,19 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/clock.h"
 #include "base/cpu.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/thread.h"
 #include "exec/cache.h"
+#include "exec/profile.h"
 #include "exec/result.h"
 #include "exec/workspace.h"
 #include "graph/tree.h"
 #include "kernel/kernels.h"
+#include "kernel/peak.h"
 #include "load/load.h"
 
 struct bertc_model {
@@ -281,6 +284,20 @@ enum bertc_status bertc_model_signature(struct bertc_model *model, char **inputs
     return BERTC_OK;
 }
 
+void bertc_model_memory(struct bertc_model *model, struct bertc_memory *out)
+{
+    const struct bt_file *file = model->program->file;
+    const struct bt_weights_size weights = bt_weights_size(model->weights);
+    *out = (struct bertc_memory){
+        .file = bt_file_bytes(file).size,
+        .file_resident = bt_file_resident(file),
+        .packed = weights.packed,
+        .converted = weights.converted,
+        .graphs = model->program->size(model->program) + bt_cache_size(&model->cache),
+        .workspaces = bt_workspaces_size(&model->workspaces),
+    };
+}
+
 /* forward(input_ids: Tensor, attention_mask: Tensor) */
 static void append_params(struct bertc_error *err, const struct bt_program *program)
 {
@@ -316,14 +333,15 @@ static enum bertc_status bind(struct bertc_call *call, const struct bertc_value 
 }
 
 enum bertc_status bertc_call_new(struct bertc_model *model, const struct bertc_value *args, const bool *given,
-                                 size_t count, struct bertc_call **out, struct bertc_error *err)
+                                 size_t count, int threads, struct bertc_call **out, struct bertc_error *err)
 {
     struct bertc_call *call = bt_calloc(1, sizeof *call);
     if (!call) {
         return bt_error_memory(err);
     }
     call->model = model;
-    call->threads = model->threads > 0 ? model->threads : bt_threads();
+    threads = threads > 0 ? threads : model->threads;
+    call->threads = threads > 0 ? threads : bt_threads();
     const struct bt_program *program = model->program;
     struct bertc_value *bound = NULL;
     enum bertc_status status = bind(call, args, given, count, &bound, err);
@@ -351,15 +369,54 @@ const struct bertc_value *bertc_call_result(const struct bertc_call *call, size_
     return &call->result;
 }
 
-enum bertc_status bertc_call_run(struct bertc_call *call, void *const *outputs, struct bertc_error *err)
+static enum bertc_status run_call(struct bertc_call *call, void *const *outputs, struct bt_profile *profile,
+                                  struct bertc_error *err)
 {
     struct bertc_model *model = call->model;
     const struct bt_schedule_run run = {.inputs = call->signature.data,
                                         .outputs = outputs,
                                         .kernels = &model->kernels,
                                         .workspaces = &model->workspaces,
+                                        .profile = profile,
                                         .threads = call->threads};
     return bt_schedule_run(&call->planned->schedule, &run, err);
+}
+
+enum bertc_status bertc_call_run(struct bertc_call *call, void *const *outputs, struct bertc_error *err)
+{
+    return run_call(call, outputs, NULL, err);
+}
+
+enum bertc_status bertc_call_profile(struct bertc_call *call, void *const *outputs, struct bertc_profile **out,
+                                     struct bertc_error *err)
+{
+    struct bt_profile profile;
+    struct bt_graph *graph = &call->planned->variant->graph;
+    enum bertc_status status = bt_profile_init(&profile, graph, err);
+    const int64_t start = bt_clock_ns();
+    if (!status) {
+        status = run_call(call, outputs, &profile, err);
+    }
+    const int64_t parts = call->planned->schedule.parts;
+    profile.ns = bt_clock_ns() - start;
+    profile.sharers = parts < call->threads ? (int)parts : call->threads;
+    if (!status) {
+        pthread_mutex_lock(&call->model->cache.build); /* for the graph's scratch text */
+        status = bt_profile_report(&profile, graph, out, err);
+        pthread_mutex_unlock(&call->model->cache.build);
+    }
+    bt_profile_free(&profile);
+    return status;
+}
+
+void bertc_profile_free(struct bertc_profile *profile)
+{
+    bt_profile_report_free(profile);
+}
+
+double bertc_peak(double seconds)
+{
+    return bt_peak_measure(bt_cpu_isa(), seconds);
 }
 
 void bertc_call_free(struct bertc_call *call)

@@ -249,6 +249,21 @@ struct bt_variant *bt_cache_latest(struct bt_cache *cache)
     return variant;
 }
 
+size_t bt_cache_size(struct bt_cache *cache)
+{
+    size_t size = 0;
+    pthread_mutex_lock(&cache->lock);
+    for (int i = 0; i < BT_CACHE_VARIANTS && cache->variants[i]; i++) {
+        size += cache->variants[i]->arena.total + cache->variants[i]->graph.arena.total;
+    }
+    for (int i = 0; i < BT_CACHE_PLANS && cache->plans[i]; i++) {
+        const struct bt_planned *p = cache->plans[i];
+        size += p->arena.total + (p->plan ? p->plan->arena.total : 0);
+    }
+    pthread_mutex_unlock(&cache->lock);
+    return size;
+}
+
 enum bertc_status bt_cache_build(struct bt_cache *cache, const struct bt_program *program,
                                  const struct bertc_value *args, struct bertc_error *err)
 {

@@ -45,6 +45,7 @@ static enum bertc_status run_plan(const struct bt_plan *plan, const struct bt_sc
                                  .inputs = inputs,
                                  .outputs = outputs,
                                  .kernels = run->kernels,
+                                 .profile = run->profile,
                                  .first_item = first_item,
                                  .threads = threads};
     enum bertc_status status = bt_plan_run(plan, &state, err);

@@ -29,6 +29,7 @@ struct bt_schedule_run {
     void *const *outputs;
     const struct bt_kernels *kernels;
     struct bt_workspaces *workspaces; /* each part takes one */
+    struct bt_profile *profile;       /* or NULL */
     int threads;                      /* share the parts; inside the only part, its steps */
 };
 

@@ -35,6 +35,7 @@ struct bt_step_arg {
     int64_t quant_zero_point;
 };
 
+struct bt_profile;
 struct bt_run; /* the state of one run: bases, error, threads */
 struct bt_step;
 
@@ -60,6 +61,7 @@ struct bt_run {
     const void *const *inputs;
     void *const *outputs;
     const struct bt_kernels *kernels;
+    struct bt_profile *profile; /* where steps note their time, or NULL */
     int64_t first_item; /* of the call's batch that this run has, for messages */
     int threads;
 };

@@ -21,6 +21,11 @@ static void free_program(struct bt_program *base)
     bt_free(p);
 }
 
+static size_t size_of(const struct bt_program *base)
+{
+    return ((const struct program *)base)->arena.total;
+}
+
 static enum bertc_status build(const struct bt_program *base, const struct bertc_value *args, struct bt_graph *graph,
                                struct bertc_error *err)
 {
@@ -142,6 +147,7 @@ enum bertc_status bt_load_directory(const char *path, struct bt_program **out, s
         return bt_error_memory(err);
     }
     p->base.build = build;
+    p->base.size = size_of;
     p->base.free = free_program;
     p->checkpoint.arena = &p->arena;
     enum bertc_status status = read_program(p, path, err);

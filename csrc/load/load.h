@@ -23,6 +23,7 @@ struct bt_program {
      * dimensions (bt_bind_inputs makes the symbols). One value per param, defaults filled in; `graph` is new. */
     enum bertc_status (*build)(const struct bt_program *program, const struct bertc_value *args, struct bt_graph *graph,
                                struct bertc_error *err);
+    size_t (*size)(const struct bt_program *program); /* bytes of memory it holds, the file aside */
     void (*free)(struct bt_program *program);
 };
 

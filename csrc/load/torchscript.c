@@ -32,6 +32,12 @@ static void free_program(struct bt_program *base)
     bt_free(p);
 }
 
+static size_t size_of(const struct bt_program *base)
+{
+    const struct program *p = (const struct program *)base;
+    return p->arena.total + p->archive.zip.arena.total;
+}
+
 static enum bertc_status build(const struct bt_program *base, const struct bertc_value *args, struct bt_graph *graph,
                                struct bertc_error *err)
 {
@@ -230,6 +236,7 @@ enum bertc_status bt_torchscript_load(struct bt_file *file, const char *name, st
         return bt_error_memory(err);
     }
     p->base.build = build;
+    p->base.size = size_of;
     p->base.free = free_program;
     p->base.file = bt_file_ref(file);
     p->script.arena = &p->arena;

@@ -1,0 +1,11 @@
+/* flops.h: the arithmetic that a step cannot do without */
+#ifndef BT_EXEC_FLOPS_H
+#define BT_EXEC_FLOPS_H
+
+#include "exec/step.h"
+
+/* A multiply-add is 2. Only matrix products, attention and convolutions count: all else is bound by memory. Attention
+ * counts as if every key were seen by every query. */
+int64_t bt_step_flops(const struct bt_step *step);
+
+#endif
