@@ -204,6 +204,57 @@ PyObject *bt_convert_result(const struct bertc_value *value, void **outputs)
     Py_RETURN_NONE;
 }
 
+static PyObject *sequence_items(const struct bertc_value *value, PyObject *result, Py_ssize_t item, Py_ssize_t begin,
+                                Py_ssize_t end)
+{
+    PyObject *list = PyList_New((Py_ssize_t)value->count);
+    for (size_t i = 0; list && i < value->count; i++) {
+        PyObject *whole = PySequence_GetItem(result, (Py_ssize_t)i);
+        PyObject *own = whole ? bt_convert_sequence(&value->items[i], whole, item, begin, end) : NULL;
+        Py_XDECREF(whole);
+        if (own) {
+            PyList_SET_ITEM(list, (Py_ssize_t)i, own);
+        } else {
+            Py_CLEAR(list);
+        }
+    }
+    if (!list || value->kind == BERTC_LIST) {
+        return list;
+    }
+    PyObject *tuple = PyList_AsTuple(list);
+    Py_DECREF(list);
+    return tuple;
+}
+
+static PyObject *sequence_dict(const struct bertc_value *value, PyObject *result, Py_ssize_t item, Py_ssize_t begin,
+                               Py_ssize_t end)
+{
+    PyObject *dict = PyDict_New();
+    Py_ssize_t position = 0;
+    PyObject *key, *whole;
+    for (size_t i = 0; dict && i < value->count && PyDict_Next(result, &position, &key, &whole); i++) {
+        PyObject *own = bt_convert_sequence(&value->items[i], whole, item, begin, end);
+        if (!own || PyDict_SetItem(dict, key, own) < 0) {
+            Py_CLEAR(dict);
+        }
+        Py_XDECREF(own);
+    }
+    return dict;
+}
+
+PyObject *bt_convert_sequence(const struct bertc_value *value, PyObject *result, Py_ssize_t item, Py_ssize_t begin,
+                              Py_ssize_t end)
+{
+    switch (value->kind) {
+    case BERTC_TENSOR:
+        return value->by_token ? PySequence_GetSlice(result, begin, end) : PySequence_GetItem(result, item);
+    case BERTC_TUPLE:
+    case BERTC_LIST: return sequence_items(value, result, item, begin, end);
+    case BERTC_DICT: return sequence_dict(value, result, item, begin, end);
+    default: return Py_NewRef(result);
+    }
+}
+
 /* ---- weights ---- */
 
 PyObject *bt_convert_weight(const struct bt_tensor *tensor, PyObject *owner)

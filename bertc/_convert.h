@@ -22,6 +22,11 @@ void bt_convert_clear(struct bertc_value *value);
 /* The result as Python sees it, with new arrays not filled yet: outputs[slot] is where each one's data belongs. */
 PyObject *bt_convert_result(const struct bertc_value *value, void **outputs);
 
+/* Of the result of a packed call, filled by now: what belongs to one sequence, as views. It is the item-th of the batch
+ * and has the rows [begin, end) of tensors by token. */
+PyObject *bt_convert_sequence(const struct bertc_value *value, PyObject *result, Py_ssize_t item, Py_ssize_t begin,
+                              Py_ssize_t end);
+
 /* A read-only view of a weight that keeps `owner` alive; bfloat16 shows as its bits, uint16. */
 PyObject *bt_convert_weight(const struct bt_tensor *tensor, PyObject *owner);
 

@@ -150,6 +150,99 @@ static PyObject *model_memory(PyObject *self, PyObject *Py_UNUSED(unused))
                          (Py_ssize_t)m.converted, (Py_ssize_t)m.graphs, (Py_ssize_t)m.workspaces);
 }
 
+/* A bound call's arguments: values and whether each is given, one per parameter. */
+struct arguments {
+    Py_ssize_t count;
+    struct bertc_value *values;
+    bool *given;
+};
+
+static int arguments_fill(struct arguments *arguments, PyObject *tuple)
+{
+    if (!PyTuple_Check(tuple)) {
+        PyErr_SetString(PyExc_TypeError, "run() takes a tuple");
+        return -1;
+    }
+    const Py_ssize_t count = PyTuple_GET_SIZE(tuple);
+    arguments->values = PyMem_Calloc(count ? (size_t)count : 1, sizeof *arguments->values);
+    arguments->given = PyMem_Calloc(count ? (size_t)count : 1, sizeof *arguments->given);
+    if (!arguments->values || !arguments->given) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    arguments->count = count;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *object = PyTuple_GET_ITEM(tuple, i);
+        arguments->given[i] = object != Py_Ellipsis;
+        if (arguments->given[i] && bt_convert_argument(&arguments->values[i], object) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static void arguments_clear(struct arguments *arguments)
+{
+    for (Py_ssize_t i = 0; i < arguments->count; i++) {
+        bt_convert_clear(&arguments->values[i]);
+    }
+    PyMem_Free(arguments->values);
+    PyMem_Free(arguments->given);
+}
+
+static PyObject *split_result(const struct bertc_value *structure, PyObject *result, const int64_t *lengths,
+                              size_t count)
+{
+    PyObject *list = PyList_New((Py_ssize_t)count);
+    Py_ssize_t begin = 0;
+    for (size_t i = 0; list && i < count; i++) {
+        const Py_ssize_t end = begin + (Py_ssize_t)lengths[i];
+        PyObject *own = bt_convert_sequence(structure, result, (Py_ssize_t)i, begin, end);
+        if (own) {
+            PyList_SET_ITEM(list, (Py_ssize_t)i, own);
+        } else {
+            Py_CLEAR(list);
+        }
+        begin = end;
+    }
+    return list;
+}
+
+/* New arrays in the structure of the call's result, and the addresses of their items, for PyMem_Free. */
+static PyObject *new_result(const struct bertc_call *call, void ***outputs)
+{
+    size_t slots;
+    const struct bertc_value *structure = bertc_call_result(call, &slots);
+    *outputs = PyMem_Calloc(slots ? slots : 1, sizeof **outputs);
+    return *outputs ? bt_convert_result(structure, *outputs) : PyErr_NoMemory();
+}
+
+/* Runs a call, frees it and returns its result; of a packed call, where lengths is not NULL, one result a sequence. */
+static PyObject *finish_call(PyObject *self, struct bertc_call *call, const int64_t *lengths, size_t count)
+{
+    void **outputs;
+    PyObject *result = new_result(call, &outputs);
+    if (result) {
+        struct bertc_error err;
+        enum bertc_status status;
+        Py_BEGIN_ALLOW_THREADS
+        status = bertc_call_run(call, outputs, &err);
+        Py_END_ALLOW_THREADS
+        if (status != BERTC_OK) {
+            Py_CLEAR(result);
+            raise_error(state_of(self), &err);
+        }
+    }
+    if (result && lengths) {
+        size_t slots;
+        PyObject *split = split_result(bertc_call_result(call, &slots), result, lengths, count);
+        Py_SETREF(result, split);
+    }
+    PyMem_Free(outputs);
+    bertc_call_free(call);
+    return result;
+}
+
 /* (seconds, [(text, op, weight, calls, seconds, flops), ...]) */
 static PyObject *profile_tuple(const struct bertc_profile *profile)
 {
@@ -167,77 +260,50 @@ static PyObject *profile_tuple(const struct bertc_profile *profile)
     return list ? Py_BuildValue("(dN)", profile->seconds, list) : NULL;
 }
 
-/* The model's result, or the profile of the run that made it. */
-static PyObject *run_bound(PyObject *self, const struct bertc_value *values, const bool *given, size_t count,
-                           int threads, bool profiled)
+/* Runs a call and frees it; its profile is the result. */
+static PyObject *profile_call(PyObject *self, struct bertc_call *call)
 {
-    struct bertc_model *model = model_of(self);
-    struct bertc_profile *profile = NULL;
-    struct bertc_call *call = NULL;
-    struct bertc_error err;
-    enum bertc_status status;
-    Py_BEGIN_ALLOW_THREADS
-    status = bertc_call_new(model, values, given, count, threads, &call, &err);
-    Py_END_ALLOW_THREADS
-    if (status != BERTC_OK) {
-        return raise_error(state_of(self), &err);
-    }
-
-    size_t slots;
-    const struct bertc_value *structure = bertc_call_result(call, &slots);
-    void **outputs = PyMem_Calloc(slots ? slots : 1, sizeof *outputs);
-    PyObject *result = outputs ? bt_convert_result(structure, outputs) : PyErr_NoMemory();
-    if (result) {
+    void **outputs;
+    PyObject *arrays = new_result(call, &outputs), *result = NULL;
+    if (arrays) {
+        struct bertc_error err;
+        struct bertc_profile *profile = NULL;
+        enum bertc_status status;
         Py_BEGIN_ALLOW_THREADS
-        status = profiled ? bertc_call_profile(call, outputs, &profile, &err) : bertc_call_run(call, outputs, &err);
+        status = bertc_call_profile(call, outputs, &profile, &err);
         Py_END_ALLOW_THREADS
-        if (status != BERTC_OK) {
-            Py_CLEAR(result);
-            raise_error(state_of(self), &err);
-        } else if (profiled) {
-            Py_DECREF(result);
-            result = profile_tuple(profile);
-        }
+        result = status == BERTC_OK ? profile_tuple(profile) : raise_error(state_of(self), &err);
+        bertc_profile_free(profile);
+        Py_DECREF(arrays);
     }
-    bertc_profile_free(profile);
     PyMem_Free(outputs);
     bertc_call_free(call);
     return result;
 }
 
+/* A run on a tuple of arguments: its result, or its profile. */
 static PyObject *run_tuple(PyObject *self, PyObject *args, int threads, bool profiled)
 {
-    Py_ssize_t count = PyTuple_GET_SIZE(args);
-    struct bertc_value *values = PyMem_Calloc(count ? (size_t)count : 1, sizeof *values);
-    bool *given = PyMem_Calloc(count ? (size_t)count : 1, sizeof *given);
+    struct arguments arguments = {0};
+    struct bertc_call *call = NULL;
     PyObject *result = NULL;
-    if (!values || !given) {
-        PyErr_NoMemory();
-        goto done;
+    if (arguments_fill(&arguments, args) == 0) {
+        struct bertc_error err;
+        enum bertc_status status;
+        Py_BEGIN_ALLOW_THREADS
+        status = bertc_call_new(model_of(self), arguments.values, arguments.given, (size_t)arguments.count, threads,
+                                &call, &err);
+        Py_END_ALLOW_THREADS
+        result = status != BERTC_OK ? raise_error(state_of(self), &err)
+                 : profiled         ? profile_call(self, call)
+                                    : finish_call(self, call, NULL, 0);
     }
-    for (Py_ssize_t i = 0; i < count; i++) {
-        PyObject *object = PyTuple_GET_ITEM(args, i);
-        given[i] = object != Py_Ellipsis;
-        if (given[i] && bt_convert_argument(&values[i], object) < 0) {
-            goto done;
-        }
-    }
-    result = run_bound(self, values, given, (size_t)count, threads, profiled);
-done:
-    for (Py_ssize_t i = 0; values && i < count; i++) {
-        bt_convert_clear(&values[i]);
-    }
-    PyMem_Free(values);
-    PyMem_Free(given);
+    arguments_clear(&arguments);
     return result;
 }
 
 static PyObject *model_run(PyObject *self, PyObject *args)
 {
-    if (!PyTuple_Check(args)) {
-        PyErr_SetString(PyExc_TypeError, "run() takes a tuple");
-        return NULL;
-    }
     return run_tuple(self, args, 0, false);
 }
 
@@ -245,10 +311,33 @@ static PyObject *model_profile(PyObject *self, PyObject *args)
 {
     PyObject *values;
     int threads;
-    if (!PyArg_ParseTuple(args, "O!i", &PyTuple_Type, &values, &threads)) {
+    return PyArg_ParseTuple(args, "Oi", &values, &threads) ? run_tuple(self, values, threads, true) : NULL;
+}
+
+static PyObject *model_run_packed(PyObject *self, PyObject *args)
+{
+    struct arguments arguments = {0};
+    struct bertc_call *call = NULL;
+    PyObject *tuple, *result = NULL;
+    Py_buffer lengths;
+    if (!PyArg_ParseTuple(args, "Oy*", &tuple, &lengths)) {
         return NULL;
     }
-    return run_tuple(self, values, threads, true);
+    const size_t count = (size_t)lengths.len / sizeof(int64_t);
+    if (arguments_fill(&arguments, tuple) == 0) {
+        struct bertc_error err;
+        enum bertc_status status;
+        Py_BEGIN_ALLOW_THREADS
+        status = bertc_call_new_packed(model_of(self), arguments.values, arguments.given, (size_t)arguments.count,
+                                       lengths.buf, count, &call, &err);
+        Py_END_ALLOW_THREADS
+        result = status != BERTC_OK ? raise_error(state_of(self), &err)
+                 : call             ? finish_call(self, call, lengths.buf, count)
+                                    : Py_NewRef(Py_None);
+    }
+    arguments_clear(&arguments);
+    PyBuffer_Release(&lengths);
+    return result;
 }
 
 static PyMethodDef model_methods[] = {
@@ -262,6 +351,9 @@ static PyMethodDef model_methods[] = {
     {"profile", model_profile, METH_VARARGS,
      "profile(args, threads) -> (seconds, [(text, op, weight, calls, seconds, flops)]) of a run with so many threads"},
     {"memory", model_memory, METH_NOARGS, "Bytes: (file, file_resident, packed, converted, graphs, workspaces)"},
+    {"run_packed", model_run_packed, METH_VARARGS,
+     "run_packed(args, lengths) -> as run, of sequences padded to the longest; lengths is a buffer of int64.\n\n"
+     "A list with one result a sequence, without the batch. None when the graph does not allow it."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -297,16 +389,17 @@ static struct model_object *model_new(PyObject *module)
 static PyObject *load_file(PyObject *module, PyObject *args)
 {
     PyObject *path = NULL;
-    int threads;
-    if (!PyArg_ParseTuple(args, "O&i", PyUnicode_FSConverter, &path, &threads)) {
+    int threads, skip_padding;
+    if (!PyArg_ParseTuple(args, "O&ip", PyUnicode_FSConverter, &path, &threads, &skip_padding)) {
         return NULL;
     }
+    const struct bertc_options options = {threads, skip_padding != 0};
     struct model_object *self = model_new(module);
     if (self) {
         struct bertc_error err;
         enum bertc_status status;
         Py_BEGIN_ALLOW_THREADS
-        status = bertc_model_load(PyBytes_AS_STRING(path), threads, &self->model, &err);
+        status = bertc_model_load(PyBytes_AS_STRING(path), &options, &self->model, &err);
         Py_END_ALLOW_THREADS
         if (status != BERTC_OK) {
             Py_CLEAR(self);
@@ -321,10 +414,11 @@ static PyObject *load_memory(PyObject *module, PyObject *args)
 {
     PyObject *source;
     const char *name;
-    int threads;
-    if (!PyArg_ParseTuple(args, "Osi", &source, &name, &threads)) {
+    int threads, skip_padding;
+    if (!PyArg_ParseTuple(args, "Osip", &source, &name, &threads, &skip_padding)) {
         return NULL;
     }
+    const struct bertc_options options = {threads, skip_padding != 0};
     struct model_object *self = model_new(module);
     if (!self) {
         return NULL;
@@ -336,7 +430,7 @@ static PyObject *load_memory(PyObject *module, PyObject *args)
     struct bertc_error err;
     enum bertc_status status;
     Py_BEGIN_ALLOW_THREADS
-    status = bertc_model_load_memory(self->source.buf, (size_t)self->source.len, name, NULL, NULL, threads,
+    status = bertc_model_load_memory(self->source.buf, (size_t)self->source.len, name, NULL, NULL, &options,
                                      &self->model, &err);
     Py_END_ALLOW_THREADS
     if (status != BERTC_OK) {
@@ -385,9 +479,9 @@ static PyObject *peak(PyObject *Py_UNUSED(module), PyObject *args)
 }
 
 static PyMethodDef module_methods[] = {
-    {"load_file", load_file, METH_VARARGS, "load_file(path, threads) -> Model"},
+    {"load_file", load_file, METH_VARARGS, "load_file(path, threads, skip_padding) -> Model"},
     {"load_memory", load_memory, METH_VARARGS,
-     "load_memory(buffer, name, threads) -> Model that reads from the buffer"},
+     "load_memory(buffer, name, threads, skip_padding) -> Model that reads from the buffer"},
     {"set_threads", set_threads, METH_VARARGS, "Threads of models that name none; 0 = the default"},
     {"threads", threads, METH_NOARGS, "Threads of models that name none"},
     {"peak", peak, METH_VARARGS, "peak(seconds) -> FLOP/s that one thread reaches at most, measured for so long"},

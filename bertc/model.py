@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from bertc import _core, arguments, runtime
+from bertc import _core, arguments, packed, runtime
 from bertc._core import InputError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -61,6 +61,17 @@ class Model:
 
     forward = __call__
 
+    def run_packed(self, *args: Any, **kwargs: Any) -> list[Any]:
+        """Runs sequences of different lengths without padding; returns one result a sequence.
+
+        Takes the arguments of ``forward``; in place of a ``[b, s]`` array each is a list of b one-dimensional arrays
+        or lists, one a sequence. Masks need not be given. ``result[i]`` is what ``model(...)`` returns for sequence i
+        alone, bit for bit, without the batch dimension: ``[s_i, 384]`` arrays by token, ``[384]`` arrays when pooled.
+        They are views of arrays that the results share. A model without a mask, or one that mixes tokens otherwise
+        than by attention and pooling, runs once for each length that occurs.
+        """
+        return packed.run(self._core, self._params, args, kwargs)
+
     @property
     def inputs(self) -> list[Input]:
         """The arguments, in order."""
@@ -87,9 +98,8 @@ class Model:
 
         if repeat < 1:
             raise ValueError(f"repeat must be at least 1, not {repeat}")
-        return measure(
-            self._core, arguments.bind(self._params, args, kwargs), runtime.check_threads(threads) or 1, repeat
-        )
+        values = arguments.bind(self._params, args, kwargs)
+        return measure(self._core, values, runtime.check_threads(threads) or 1, repeat)
 
     def memory(self) -> Memory:
         """Where the model's memory is, in bytes; print the result for a table."""
@@ -155,18 +165,26 @@ class Model:
         )
 
 
-def load(source: Any, threads: int | None = None) -> Model:
+def load(source: Any, threads: int | None = None, *, padding: Literal["mirror", "skip"] = "mirror") -> Model:
     """Loads a model file, or a Hugging Face directory.
 
     ``source`` is a path, a binary file object (read from its position), or bytes, memoryview, mmap and the like.
     Read-only memory is used in place and kept alive; writable memory is copied. ``threads`` limits this model's calls;
     None is the process's default (set_num_threads). PyTorch is not needed, and no code from the file is run.
+
+    ``padding="mirror"`` computes outputs at padded positions as the traced model does; ``"skip"`` writes zeros there
+    and computes nothing for them, which is faster for batches of different lengths. Padding is what the model's own
+    attention mask hides behind the end of a sequence. Results at real tokens, and pooled results, are the same bits
+    either way.
     """
+    if padding not in ("mirror", "skip"):
+        raise ValueError(f"padding must be 'mirror' or 'skip', not {padding!r}")
+    skip = padding == "skip"
     count = runtime.check_threads(threads)
     runtime.find_openblas()
     if isinstance(source, (str, os.PathLike)):
         path = os.fspath(source)
-        return Model(_core.load_file(path, count), os.path.basename(os.path.abspath(os.fsdecode(path))))
+        return Model(_core.load_file(path, count, skip), os.path.basename(os.path.abspath(os.fsdecode(path))))
     name = f"<{type(source).__name__}>"
     if hasattr(source, "read") and not _is_buffer(source):
         name = str(getattr(source, "name", name))
@@ -177,7 +195,7 @@ def load(source: Any, threads: int | None = None) -> Model:
         memory = memoryview(source)
     except TypeError:
         raise TypeError(f"load() takes a path, bytes or a binary file, not {type(source).__name__}") from None
-    return Model(_core.load_memory(memory if memory.readonly else bytes(memory), name, count), name)
+    return Model(_core.load_memory(memory if memory.readonly else bytes(memory), name, count, skip), name)
 
 
 def _is_buffer(source: Any) -> bool:

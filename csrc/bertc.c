@@ -11,8 +11,8 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/thread.h"
-#include "exec/cache.h"
 #include "exec/profile.h"
+#include "exec/ragged.h"
 #include "exec/result.h"
 #include "exec/workspace.h"
 #include "graph/tree.h"
@@ -27,7 +27,7 @@ struct bertc_model {
     struct bt_kernels kernels;
     struct bt_cache cache;
     struct bt_workspaces workspaces;
-    int threads; /* 0: the process default at the time of the call */
+    struct bertc_options options;
 };
 
 struct bertc_call {
@@ -36,6 +36,7 @@ struct bertc_call {
     struct bt_signature signature;
     struct bt_planned *planned;
     int threads;
+    const int64_t *lengths; /* of a packed call; else NULL */
     struct bertc_value result;
 };
 
@@ -82,7 +83,7 @@ static enum bertc_status build_example(struct bertc_model *model, struct bertc_e
     return status;
 }
 
-static struct bertc_model *model_new(const char *name, int threads)
+static struct bertc_model *model_new(const char *name, const struct bertc_options *options)
 {
     struct bertc_model *model = bt_calloc(1, sizeof *model);
     if (!model) {
@@ -91,7 +92,7 @@ static struct bertc_model *model_new(const char *name, int threads)
     bt_cache_init(&model->cache);
     bt_workspaces_init(&model->workspaces);
     bt_kernels_init(&model->kernels, bt_cpu_isa());
-    model->threads = threads;
+    model->options = *options;
     const size_t size = strlen(name) + 1;
     model->name = bt_alloc(size, 1);
     if (!model->name) {
@@ -146,9 +147,10 @@ static enum bertc_status finish_load(enum bertc_status status, struct bertc_mode
     return status;
 }
 
-enum bertc_status bertc_model_load(const char *path, int threads, struct bertc_model **out, struct bertc_error *err)
+enum bertc_status bertc_model_load(const char *path, const struct bertc_options *options, struct bertc_model **out,
+                                   struct bertc_error *err)
 {
-    struct bertc_model *model = model_new(path, threads);
+    struct bertc_model *model = model_new(path, options);
     if (!model) {
         return bt_error_memory(err);
     }
@@ -156,14 +158,15 @@ enum bertc_status bertc_model_load(const char *path, int threads, struct bertc_m
 }
 
 enum bertc_status bertc_model_load_memory(const void *data, size_t size, const char *name, void (*release)(void *owner),
-                                          void *owner, int threads, struct bertc_model **out, struct bertc_error *err)
+                                          void *owner, const struct bertc_options *options, struct bertc_model **out,
+                                          struct bertc_error *err)
 {
     struct bt_file *file;
     enum bertc_status status = bt_file_wrap(data, size, release, owner, &file, err);
     if (status) {
         return status;
     }
-    struct bertc_model *model = model_new(name, threads);
+    struct bertc_model *model = model_new(name, options);
     status = model ? finish_load(load_file(model, file, err), model, out, err) : bt_error_memory(err);
     bt_file_unref(file);
     return status;
@@ -207,7 +210,7 @@ const struct bertc_weight *bertc_model_weights(const struct bertc_model *model, 
 }
 
 /* Writes a variant's description with `write`, under the lock that guards the graph's scratch text. */
-static enum bertc_status describe(struct bertc_model *model, void (*write)(struct bt_graph *g, void *context),
+static enum bertc_status describe(struct bertc_model *model, void (*write)(struct bt_variant *v, void *context),
                                   void *context, struct bertc_error *err)
 {
     struct bt_variant *variant = bt_cache_latest(&model->cache);
@@ -217,32 +220,34 @@ static enum bertc_status describe(struct bertc_model *model, void (*write)(struc
                             model->name);
     }
     pthread_mutex_lock(&model->cache.build);
-    write(&variant->graph, context);
+    write(variant, context);
     pthread_mutex_unlock(&model->cache.build);
     bt_variant_unref(variant);
     return BERTC_OK;
 }
 
 struct graph_text {
-    const char *title;
+    struct bt_text title;
     char *text;
 };
 
-static void write_graph(struct bt_graph *g, void *context)
+static void write_graph(struct bt_variant *variant, void *context)
 {
     struct graph_text *t = context;
-    t->text = bt_graph_text(g, t->title);
+    if (variant->tokens.batch >= 0) {
+        bt_text_add(&t->title, ", per token (padding can be skipped)");
+    }
+    t->text = t->title.failed ? NULL : bt_graph_text(&variant->graph, t->title.data);
 }
 
 enum bertc_status bertc_model_graph(struct bertc_model *model, char **out, struct bertc_error *err)
 {
     const char *slash = strrchr(model->name, '/');
     const char *producer = model->program->producer;
-    struct bt_text title = {0};
-    bt_text_add(&title, "%s: %s", slash ? slash + 1 : model->name, *producer ? producer : model->program->format);
-    struct graph_text t = {.title = title.data ? title.data : ""};
+    struct graph_text t = {0};
+    bt_text_add(&t.title, "%s: %s", slash ? slash + 1 : model->name, *producer ? producer : model->program->format);
     enum bertc_status status = describe(model, write_graph, &t, err);
-    bt_free(title.data);
+    bt_free(t.title.data);
     if (status) {
         return status;
     }
@@ -254,9 +259,10 @@ struct signature_text {
     struct bt_text inputs, outputs;
 };
 
-static void write_signature(struct bt_graph *g, void *context)
+static void write_signature(struct bt_variant *variant, void *context)
 {
     struct signature_text *t = context;
+    struct bt_graph *g = &variant->graph;
     for (size_t i = 0; i < g->input_count; i++) {
         const char *name = g->values[g->inputs[i]].name;
         bt_text_add(&t->inputs, "%s%s: ", i ? ", " : "", name ? name : "?");
@@ -332,28 +338,64 @@ static enum bertc_status bind(struct bertc_call *call, const struct bertc_value 
     return BERTC_OK;
 }
 
-enum bertc_status bertc_call_new(struct bertc_model *model, const struct bertc_value *args, const bool *given,
-                                 size_t count, int threads, struct bertc_call **out, struct bertc_error *err)
+/* The lengths must be those of the batch, each at most that of the padded arguments; *rows is their sum. */
+static enum bertc_status check_lengths(const struct bt_planned *planned, const int64_t *lengths, size_t count,
+                                       int64_t *rows, struct bertc_error *err)
+{
+    if ((int64_t)count != planned->items) {
+        return bt_error_set(err, BERTC_INPUT, "%zu lengths for a batch of %lld", count, (long long)planned->items);
+    }
+    *rows = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (lengths[i] < 0 || lengths[i] > planned->length) {
+            return bt_error_set(err, BERTC_INPUT, "length %lld of sequence %zu, in arguments padded to %lld",
+                                (long long)lengths[i], i, (long long)planned->length);
+        }
+        *rows += lengths[i];
+    }
+    return BERTC_OK;
+}
+
+/* lengths NULL: not packed. */
+static enum bertc_status call_new(struct bertc_model *model, const struct bertc_value *args, const bool *given,
+                                  size_t count, int threads, const int64_t *lengths, size_t length_count,
+                                  struct bertc_call **out, struct bertc_error *err)
 {
     struct bertc_call *call = bt_calloc(1, sizeof *call);
     if (!call) {
         return bt_error_memory(err);
     }
     call->model = model;
-    threads = threads > 0 ? threads : model->threads;
+    call->lengths = lengths;
+    threads = threads > 0 ? threads : model->options.threads;
     call->threads = threads > 0 ? threads : bt_threads();
     const struct bt_program *program = model->program;
     struct bertc_value *bound = NULL;
+    int64_t rows = -1;
     enum bertc_status status = bind(call, args, given, count, &bound, err);
     if (!status) {
         status = bt_signature_make(&call->signature, &call->arena, bound, program->param_count, err);
     }
     if (!status) {
-        status = bt_cache_plan(&model->cache, program, bound, &call->signature, model->weights, &model->kernels,
-                               call->threads, &call->planned, err);
+        const struct bt_request request = {.program = program,
+                                           .args = bound,
+                                           .call = &call->signature,
+                                           .weights = model->weights,
+                                           .kernels = &model->kernels,
+                                           .threads = call->threads,
+                                           .skip = model->options.skip_padding || lengths};
+        status = bt_cache_plan(&model->cache, &request, &call->planned, err);
+    }
+    *out = NULL;
+    if (!status && lengths && (!call->planned->ragged || call->planned->variant->tokens.padded_outputs)) {
+        bertc_call_free(call);
+        return BERTC_OK;
+    }
+    if (!status && lengths) {
+        status = check_lengths(call->planned, lengths, length_count, &rows, err);
     }
     if (!status) {
-        status = bt_result_make(&call->planned->schedule, &call->arena, &call->result, err);
+        status = bt_result_make(&call->planned->schedule, rows, &call->arena, &call->result, err);
     }
     if (status) {
         bertc_call_free(call);
@@ -361,6 +403,19 @@ enum bertc_status bertc_call_new(struct bertc_model *model, const struct bertc_v
     }
     *out = call;
     return BERTC_OK;
+}
+
+enum bertc_status bertc_call_new(struct bertc_model *model, const struct bertc_value *args, const bool *given,
+                                 size_t count, int threads, struct bertc_call **out, struct bertc_error *err)
+{
+    return call_new(model, args, given, count, threads, NULL, 0, out, err);
+}
+
+enum bertc_status bertc_call_new_packed(struct bertc_model *model, const struct bertc_value *args, const bool *given,
+                                        size_t count, const int64_t *lengths, size_t length_count,
+                                        struct bertc_call **out, struct bertc_error *err)
+{
+    return call_new(model, args, given, count, 0, lengths, length_count, out, err);
 }
 
 const struct bertc_value *bertc_call_result(const struct bertc_call *call, size_t *slots)
@@ -379,6 +434,9 @@ static enum bertc_status run_call(struct bertc_call *call, void *const *outputs,
                                         .workspaces = &model->workspaces,
                                         .profile = profile,
                                         .threads = call->threads};
+    if (call->planned->ragged) {
+        return bt_ragged_run(&model->cache, call->planned, model->weights, &run, call->lengths, err);
+    }
     return bt_schedule_run(&call->planned->schedule, &run, err);
 }
 
@@ -397,9 +455,7 @@ enum bertc_status bertc_call_profile(struct bertc_call *call, void *const *outpu
     if (!status) {
         status = run_call(call, outputs, &profile, err);
     }
-    const int64_t parts = call->planned->schedule.parts;
     profile.ns = bt_clock_ns() - start;
-    profile.sharers = parts < call->threads ? (int)parts : call->threads;
     if (!status) {
         pthread_mutex_lock(&call->model->cache.build); /* for the graph's scratch text */
         status = bt_profile_report(&profile, graph, out, err);

@@ -36,13 +36,14 @@ struct bertc_value {
     const char *text;        /* STRING */
     struct bt_tensor tensor; /* TENSOR: contiguous; as a result its data is NULL and `slot` numbers its buffer */
     int32_t slot;
+    bool by_token; /* TENSOR of a packed call's result: the rows of one sequence behind those of another */
     struct bertc_value *items; /* containers */
     size_t count;
 };
 
 struct bertc_param {
     const char *name;
-    const char *type;  /* TorchScript's notation: "Tensor", "Dict[str, Tensor]", "bool" */
+    const char *type; /* TorchScript's notation: "Tensor", "Dict[str, Tensor]", "bool" */
     bool required;
 };
 
@@ -53,18 +54,25 @@ struct bertc_weight {
 };
 
 struct bertc_model; /* immutable after load, shared by threads */
-struct bertc_call;  /* one prepared call: arguments bound, plan found, outputs known */
+struct bertc_call; /* one prepared call: arguments bound, plan found, outputs known */
 
-/* Opens a model file, or a Hugging Face directory. threads 0 = the process default. */
-BERTC_API enum bertc_status bertc_model_load(const char *path, int threads, struct bertc_model **out,
-                                             struct bertc_error *err);
+struct bertc_options {
+    int threads; /* 0 = the process default */
+    bool
+        skip_padding; /* outputs are 0 at padded positions, and nothing is computed there; else as the model has them */
+};
+
+/* Opens a model file, or a Hugging Face directory. */
+BERTC_API enum bertc_status bertc_model_load(const char *path, const struct bertc_options *options,
+                                             struct bertc_model **out, struct bertc_error *err);
 /* The same from memory, which must stay valid and unchanged until release(owner) is called. `name` is for messages. */
 BERTC_API enum bertc_status bertc_model_load_memory(const void *data, size_t size, const char *name,
-                                                    void (*release)(void *owner), void *owner, int threads,
-                                                    struct bertc_model **out, struct bertc_error *err);
+                                                    void (*release)(void *owner), void *owner,
+                                                    const struct bertc_options *options, struct bertc_model **out,
+                                                    struct bertc_error *err);
 BERTC_API void bertc_model_free(struct bertc_model *model); /* NULL is fine; calls must be freed before */
 
-BERTC_API const char *bertc_model_format(const struct bertc_model *model);   /* "TorchScript archive", ... */
+BERTC_API const char *bertc_model_format(const struct bertc_model *model); /* "TorchScript archive", ... */
 BERTC_API const char *bertc_model_producer(const struct bertc_model *model); /* "torch 1.0-1.2", "" when unknown */
 BERTC_API const struct bertc_param *bertc_model_params(const struct bertc_model *model, size_t *count);
 BERTC_API const struct bertc_weight *bertc_model_weights(const struct bertc_model *model, size_t *count);
@@ -77,11 +85,10 @@ BERTC_API enum bertc_status bertc_model_signature(struct bertc_model *model, cha
 
 /* Where the memory of a model is, in bytes. */
 struct bertc_memory {
-    size_t file;          /* the mapped file, or the caller's memory, in which the weights lie */
-    size_t
-        file_resident; /* of a mapped file: what this process holds of it at the moment; the system may take it back */
+    size_t file; /* the mapped file, or the caller's memory, that the weights lie in */
+    size_t file_resident; /* of a mapped file: what this process holds now; the system may take it back */
     size_t packed; /* weights in the form that matrix products read, instead of the file's */
-    size_t converted; /* other weights that could not be read as they lie in the file: of half precision, not aligned */
+    size_t converted; /* other weights that could not be read as they lie: half precision, not aligned */
     size_t graphs; /* the program, its graphs and plans */
     size_t workspaces; /* of the calls that run now, and kept for the next */
 };
@@ -91,6 +98,12 @@ BERTC_API void bertc_model_memory(struct bertc_model *model, struct bertc_memory
  * BERTC_INPUT). Tensor data must stay valid until the call is freed. threads 0 = the model's. */
 BERTC_API enum bertc_status bertc_call_new(struct bertc_model *model, const struct bertc_value *args, const bool *given,
                                            size_t count, int threads, struct bertc_call **out, struct bertc_error *err);
+/* The same for sequences of these lengths (one per item of the batch), padded to the longest: outputs by token are to
+ * hold their rows only. `lengths` must stay valid. *out is NULL when the model's graph does not allow it. */
+BERTC_API enum bertc_status bertc_call_new_packed(struct bertc_model *model, const struct bertc_value *args,
+                                                  const bool *given, size_t count, const int64_t *lengths,
+                                                  size_t length_count, struct bertc_call **out,
+                                                  struct bertc_error *err);
 /* The result's structure with concrete shapes; tensors carry slots 0 .. slots-1. */
 BERTC_API const struct bertc_value *bertc_call_result(const struct bertc_call *call, size_t *slots);
 /* Runs into the caller's buffers: one per slot, contiguous, of the dtype and shape that the result says. */
@@ -99,8 +112,7 @@ BERTC_API void bertc_call_free(struct bertc_call *call);
 
 /* What a node of the graph took in one run. */
 struct bertc_node_profile {
-    const char
-        *text; /* its line in bertc_model_graph, without shapes; "copy" for a plan's copies, which are no node's */
+    const char *text; /* its line in bertc_model_graph, without shapes; "copy" for a plan's copies, of no node */
     const char *op; /* ATen's name */
     const char *weight; /* the first constant that it reads by name, or "" */
     int64_t calls; /* how often it was run: once for each part of the batch */

@@ -10,6 +10,12 @@ from bertc.profile import Profile
 
 
 @pytest.fixture(scope="module")
+def bert(bert_path) -> bertc.Model:
+    """Of this file alone: what other tests have called decides how a graph was built."""
+    return bertc.load(bert_path)
+
+
+@pytest.fixture(scope="module")
 def profile(bert) -> Profile:
     ids = np.full((2, 9), 7)
     return bert.profile(ids, np.ones_like(ids), token_type_ids=np.zeros_like(ids), repeat=2)
@@ -80,3 +86,13 @@ def test_refusals(bert, inputs):
         bert.profile(*inputs, repeat=0)
     with pytest.raises(ValueError):
         bert.profile(*inputs, threads=0)
+
+
+def test_padding_that_is_skipped_costs_nothing(bert_path):
+    """A sequence of 24 tokens and one of 8, padded to 24."""
+    model = bertc.load(bert_path, padding="skip")
+    ids = np.full((2, 24), 7)
+    mask = (np.arange(24) < np.array([[24], [8]])).astype(np.int64)
+    profile = model.profile(ids, mask, np.zeros_like(ids), repeat=1)
+    expected = flops_of_bert(model, 1, 24) + flops_of_bert(model, 1, 8)
+    assert profile.flops == expected and profile.tokens == 48

@@ -1,4 +1,4 @@
-"""bertc, on the traced archive."""
+"""bertc, on the traced archive; padding is skipped, as CTranslate2 skips it: only the ragged shape has any."""
 
 import bertc
 
@@ -7,4 +7,4 @@ VERSION = bertc.__version__
 
 
 def load(path, threads):
-    return bertc.load(path, threads=threads)
+    return bertc.load(path, threads=threads, padding="skip")

@@ -19,6 +19,10 @@ enum bt_attention_operand {
 };
 enum { BT_ATTENTION_ROWS = 128 }; /* the most queries of a block */
 
+/* A mask that adds this little makes a key's weight an exact 0 beside any key that is not masked: the exponential
+ * underflows at -104, and scores do not differ by thousands. Models of before 2021 mask with -10000. */
+#define BT_ATTENTION_MASKED (-9000.0f)
+
 /* The last two dims of an operand. */
 struct bt_attention_matrix {
     void *data;

@@ -4,9 +4,6 @@
 #include "exec/attention.h"
 #include "exec/operand.h"
 
-/* A mask that adds this little makes a key's weight 0 beside any key that is not masked. */
-#define MASKED (-1e30f)
-
 double bt_attention_mask_value(const struct bt_attention *p, int64_t offset)
 {
     const void *data = p->matrices[BT_ATTENTION_MASK].data;
@@ -39,7 +36,7 @@ static const float *load_row(const struct bt_attention *p, int64_t offset, float
 static int64_t kept_keys(const float *row, int64_t keys)
 {
     int64_t kept = keys;
-    while (kept > 0 && row[kept - 1] <= MASKED) {
+    while (kept > 0 && row[kept - 1] <= BT_ATTENTION_MASKED) {
         kept--;
     }
     return kept > 0 ? kept : keys;

@@ -259,6 +259,12 @@ static bool keeps_items_apart(const struct proof *p, const struct bt_node *node)
     return false;
 }
 
+bool bt_batch_keeps_apart(const struct bt_graph *graph, const struct bt_node *node, int32_t symbol, bool *depends)
+{
+    const struct proof p = {graph, symbol, depends};
+    return keeps_items_apart(&p, node);
+}
+
 static bool node_allowed(const struct proof *p, const struct bt_node *node)
 {
     bool ok = true, any = false;

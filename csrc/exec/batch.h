@@ -11,4 +11,7 @@
  * mixes items. *symbol = -1 when there is none, or it can't be shown. */
 enum bertc_status bt_batch_find(const struct bt_graph *graph, int32_t *symbol, struct bertc_error *err);
 
+/* Whether a node with a result of the batch computes each item of it alone. depends: per expression, on the symbol. */
+bool bt_batch_keeps_apart(const struct bt_graph *graph, const struct bt_node *node, int32_t symbol, bool *depends);
+
 #endif

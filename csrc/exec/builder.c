@@ -9,7 +9,7 @@ enum bertc_status bt_builder_shape(const struct bt_builder *b, bt_value value, s
     ref->rank = info->rank;
     int64_t bytes = (int64_t)bt_dtype_size(ref->dtype);
     for (int d = 0; d < info->rank; d++) {
-        int64_t dim = b->plan->values[info->dims[d]].i;
+        int64_t dim = b->values[info->dims[d]].i;
         if (dim < 0) {
             return bt_error_set(err, BERTC_INPUT, "dimension %d of %s comes out as %lld", d,
                                 info->name ? info->name : "a tensor", (long long)dim);
@@ -117,6 +117,9 @@ enum bertc_status bt_builder_settle(struct bt_builder *b, struct bertc_error *er
         if (step->scratch_size > 0) {
             settle(b, &step->scratch);
         }
+    }
+    for (size_t i = 0; plan->padded && i < b->tokens->padded_count; i++) {
+        settle(b, &plan->padded[i]);
     }
     return status;
 }

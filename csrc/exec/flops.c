@@ -26,3 +26,18 @@ int64_t bt_step_flops(const struct bt_step *step)
     }
     return 2 * adds * bt_numel(step->outs[0].rank, step->outs[0].dims);
 }
+
+int64_t bt_run_flops(const struct bt_step *step, const struct bt_run *run)
+{
+    if (!step->each) {
+        return bt_step_flops(step);
+    }
+    int64_t sum = 0;
+    for (int64_t number = 0; number < run->ragged->sequence_count; number++) {
+        struct bt_step_arg args[BT_EACH_ARGS];
+        struct bt_step one;
+        bt_step_narrow(step, run, number, args, &one);
+        sum += bt_step_flops(&one);
+    }
+    return sum;
+}

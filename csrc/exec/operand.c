@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "exec/iter.h"
 
@@ -23,13 +24,32 @@ enum bertc_status bt_operand_float(const struct bt_step *step, int nargs, struct
                         bt_ops[step->op].name, bt_dtype_name(dtype), bt_dtype_name(step->outs[0].dtype));
 }
 
+/* index: of a part's token, becomes its sequence in the call and its place there. */
+static void find_token(const struct bt_ragged *ragged, int64_t *index)
+{
+    int64_t number = ragged->sequence_count - 1;
+    while (number > 0 && ragged->sequences[number].start > index[1]) {
+        number--;
+    }
+    index[0] = ragged->sequences[number].item;
+    index[1] -= ragged->sequences[number].start;
+}
+
 static enum bertc_status refuse_index(const struct bt_step *step, const struct bt_run *run, const struct bt_iter *it,
                                       int64_t value, int64_t size, const char *table, struct bertc_error *err)
 {
     char position[BT_MAX_RANK * 24] = "";
     int used = 0;
+    int64_t call_index[BT_MAX_RANK];
+    memcpy(call_index, it->index, sizeof call_index);
+    if (step->input && it->rank > 0) {
+        call_index[0] += run->first_item;
+    }
+    if (step->input && it->rank > 1 && run->ragged) {
+        find_token(run->ragged, call_index);
+    }
     for (int d = 0; d < it->rank; d++) {
-        int64_t index = it->index[d] + (d == 0 && step->input ? run->first_item : 0);
+        int64_t index = call_index[d];
         used += snprintf(position + used, sizeof position - (size_t)used, "%s%" PRId64, d ? ", " : "[", index);
     }
     return bt_error_set(err, BERTC_INPUT, "%s%s%s = %" PRId64 " is outside the %s of %" PRId64 " rows",

@@ -19,14 +19,16 @@ void bt_profile_free(struct bt_profile *profile)
     bt_free(profile->nodes);
 }
 
-void bt_profile_add(struct bt_profile *profile, const struct bt_step *step, int64_t start_ns)
+void bt_profile_add(const struct bt_run *run, const struct bt_step *step, int64_t start_ns)
 {
+    const int64_t ns = bt_clock_ns() - start_ns;
+    struct bt_profile *profile = run->profile;
     const struct bt_graph *g = profile->graph;
     const bool known = step->node >= g->nodes && step->node < g->nodes + g->node_count;
     struct bt_profile_node *node = &profile->nodes[known ? (size_t)(step->node - g->nodes) : g->node_count];
     atomic_fetch_add_explicit(&node->calls, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&node->ns, bt_clock_ns() - start_ns, memory_order_relaxed);
-    atomic_fetch_add_explicit(&node->flops, bt_step_flops(step), memory_order_relaxed);
+    atomic_fetch_add_explicit(&node->ns, ns / (run->sharers > 1 ? run->sharers : 1), memory_order_relaxed);
+    atomic_fetch_add_explicit(&node->flops, bt_run_flops(step, run), memory_order_relaxed);
 }
 
 struct report {
@@ -88,7 +90,7 @@ enum bertc_status bt_profile_report(const struct bt_profile *profile, struct bt_
         if (node->calls > 0) {
             struct bertc_node_profile *to = &report->base.nodes[report->base.count++];
             to->calls = node->calls;
-            to->seconds = (double)node->ns * 1e-9 / profile->sharers;
+            to->seconds = (double)node->ns * 1e-9;
             to->flops = (double)node->flops;
             good = describe(report, graph, i, to);
         }

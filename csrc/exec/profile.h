@@ -18,13 +18,12 @@ struct bt_profile {
     const struct bt_graph *graph;
     struct bt_profile_node *nodes; /* one a node of the graph, and one for what belongs to none: a plan's copies */
     int64_t ns;                    /* of the whole run */
-    int sharers;                   /* threads that ran parts of it */
 };
 
 enum bertc_status bt_profile_init(struct bt_profile *profile, const struct bt_graph *graph, struct bertc_error *err);
 void bt_profile_free(struct bt_profile *profile);
-/* Adds a step that has just ended. */
-void bt_profile_add(struct bt_profile *profile, const struct bt_step *step, int64_t start_ns);
+/* Adds a step of a run, to the run's profile, that has just ended. */
+void bt_profile_add(const struct bt_run *run, const struct bt_step *step, int64_t start_ns);
 /* The nodes that were run, with their text; uses the graph's room for text. */
 enum bertc_status bt_profile_report(const struct bt_profile *profile, struct bt_graph *graph,
                                     struct bertc_profile **out, struct bertc_error *err);

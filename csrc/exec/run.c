@@ -10,7 +10,7 @@ enum bertc_status bt_plan_run(const struct bt_plan *plan, const struct bt_run *r
         const int64_t start = run->profile ? bt_clock_ns() : 0;
         enum bertc_status status = step->fn(step, run, err);
         if (run->profile) {
-            bt_profile_add(run->profile, step, start);
+            bt_profile_add(run, step, start);
         }
         if (status == BERTC_OK) {
             continue;

@@ -9,14 +9,24 @@
  * dispatch, more for traffic to the next cache. */
 #define PART_TOKENS 192
 
-int64_t bt_schedule_parts(int64_t items, int64_t tokens, int threads)
+/* So many parts that no thread waits for another at the end. */
+static int64_t parts_of_threads(int64_t parts, int64_t items, int threads)
 {
-    const int64_t each = tokens < PART_TOKENS ? PART_TOKENS / (tokens > 0 ? tokens : 1) : 1;
-    int64_t parts = (items + each - 1) / each;
     if (parts > 1 && threads > 1) {
         parts = (parts + threads - 1) / threads * threads;
     }
     return parts < items ? parts : items;
+}
+
+int64_t bt_schedule_parts(int64_t items, int64_t tokens, int threads)
+{
+    const int64_t each = tokens < PART_TOKENS ? PART_TOKENS / (tokens > 0 ? tokens : 1) : 1;
+    return parts_of_threads((items + each - 1) / each, items, threads);
+}
+
+int64_t bt_schedule_token_parts(int64_t items, int64_t tokens, int threads)
+{
+    return parts_of_threads((tokens + PART_TOKENS - 1) / PART_TOKENS, items, threads);
 }
 
 int64_t bt_schedule_larger(int64_t items, int64_t parts)
@@ -31,26 +41,61 @@ static int64_t part_begin(const struct bt_schedule *s, int64_t part)
     return part * smaller + (part < larger_parts ? part : larger_parts);
 }
 
-static enum bertc_status run_plan(const struct bt_plan *plan, const struct bt_schedule_run *run,
-                                  const void *const *inputs, void *const *outputs, int64_t first_item, int threads,
-                                  struct bertc_error *err)
+enum bertc_status bt_schedule_plan(const struct bt_plan *plan, struct bt_workspaces *workspaces, struct bt_run *state,
+                                   struct bertc_error *err)
 {
     const size_t need = (size_t)plan->work_size;
     size_t got;
-    void *work = bt_workspace_take(run->workspaces, need, &got);
-    if (!work) {
+    state->work = bt_workspace_take(workspaces, need, &got);
+    if (!state->work) {
         return bt_error_set(err, BERTC_MEMORY, "no memory for a workspace of %zu bytes", need);
     }
-    const struct bt_run state = {.work = work,
-                                 .inputs = inputs,
-                                 .outputs = outputs,
-                                 .kernels = run->kernels,
-                                 .profile = run->profile,
-                                 .first_item = first_item,
-                                 .threads = threads};
-    enum bertc_status status = bt_plan_run(plan, &state, err);
-    bt_workspace_give(run->workspaces, work, got, need);
+    enum bertc_status status = bt_plan_run(plan, state, err);
+    bt_workspace_give(workspaces, state->work, got, need);
     return status;
+}
+
+int bt_schedule_sharers(int threads, int64_t parts)
+{
+    return parts < threads ? (int)parts : threads;
+}
+
+struct each {
+    bt_part_fn *fn;
+    void *context;
+    pthread_mutex_t lock; /* of what follows */
+    int64_t failed;       /* the first part that failed, or their number */
+    enum bertc_status status;
+    struct bertc_error *err;
+};
+
+static void run_each(void *context, int64_t begin, int64_t end)
+{
+    struct each *e = context;
+    for (int64_t part = begin; part < end; part++) {
+        struct bertc_error err = {0};
+        enum bertc_status status = e->fn(e->context, part, &err);
+        if (!status) {
+            continue;
+        }
+        pthread_mutex_lock(&e->lock);
+        if (part < e->failed) {
+            e->failed = part;
+            e->status = status;
+            if (e->err) {
+                *e->err = err;
+            }
+        }
+        pthread_mutex_unlock(&e->lock);
+        return;
+    }
+}
+
+enum bertc_status bt_schedule_each(int threads, int64_t parts, bt_part_fn *fn, void *context, struct bertc_error *err)
+{
+    struct each e = {fn, context, PTHREAD_MUTEX_INITIALIZER, parts, BERTC_OK, err};
+    bt_parallel_for(threads, parts, 1, run_each, &e);
+    return e.status;
 }
 
 /* Moves each leaf that has the batch to the part's first item. */
@@ -72,50 +117,40 @@ static void part_leaves(const struct bt_schedule *s, const struct bt_schedule_ru
     }
 }
 
-struct parts {
+struct whole {
     const struct bt_schedule *schedule;
     const struct bt_schedule_run *run;
-    pthread_mutex_t lock; /* of what follows */
-    int64_t failed;       /* the first part that failed, or schedule->parts */
-    enum bertc_status status;
-    struct bertc_error *err;
 };
 
-static void run_parts(void *context, int64_t begin, int64_t end)
+static enum bertc_status run_part(void *context, int64_t part, struct bertc_error *err)
 {
-    struct parts *p = context;
-    const struct bt_schedule *s = p->schedule;
+    const struct whole *whole = context;
+    const struct bt_schedule *s = whole->schedule;
     const void *inputs[BT_SCHEDULE_LEAVES];
     void *outputs[BT_SCHEDULE_LEAVES];
-    for (int64_t part = begin; part < end; part++) {
-        struct bertc_error err = {0};
-        const bool larger = part < s->items % s->parts || s->items % s->parts == 0;
-        const int64_t first = part_begin(s, part);
-        part_leaves(s, p->run, first, inputs, outputs);
-        enum bertc_status status = run_plan(s->plans[larger ? 0 : 1], p->run, inputs, outputs, first, 1, &err);
-        if (!status) {
-            continue;
-        }
-        pthread_mutex_lock(&p->lock);
-        if (part < p->failed) {
-            p->failed = part;
-            p->status = status;
-            if (p->err) {
-                *p->err = err;
-            }
-        }
-        pthread_mutex_unlock(&p->lock);
-        return;
-    }
+    const bool larger = part < s->items % s->parts || s->items % s->parts == 0;
+    struct bt_run state = {.inputs = inputs,
+                           .outputs = outputs,
+                           .kernels = whole->run->kernels,
+                           .profile = whole->run->profile,
+                           .sharers = bt_schedule_sharers(whole->run->threads, s->parts),
+                           .first_item = part_begin(s, part),
+                           .threads = 1};
+    part_leaves(s, whole->run, state.first_item, inputs, outputs);
+    return bt_schedule_plan(s->plans[larger ? 0 : 1], whole->run->workspaces, &state, err);
 }
 
 enum bertc_status bt_schedule_run(const struct bt_schedule *schedule, const struct bt_schedule_run *run,
                                   struct bertc_error *err)
 {
     if (schedule->parts == 1) {
-        return run_plan(schedule->plans[0], run, run->inputs, run->outputs, 0, run->threads, err);
+        struct bt_run state = {.inputs = run->inputs,
+                               .outputs = run->outputs,
+                               .kernels = run->kernels,
+                               .profile = run->profile,
+                               .threads = run->threads};
+        return bt_schedule_plan(schedule->plans[0], run->workspaces, &state, err);
     }
-    struct parts p = {schedule, run, PTHREAD_MUTEX_INITIALIZER, schedule->parts, BERTC_OK, err};
-    bt_parallel_for(run->threads, schedule->parts, 1, run_parts, &p);
-    return p.status;
+    struct whole whole = {schedule, run};
+    return bt_schedule_each(run->threads, schedule->parts, run_part, &whole, err);
 }

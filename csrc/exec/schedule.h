@@ -20,6 +20,8 @@ struct bt_schedule {
 /* How many parts to cut a batch into: about as many tokens each as keep their activations in a core's L2 cache, and a
  * multiple of the threads, so that none waits for another at the end. */
 int64_t bt_schedule_parts(int64_t items, int64_t tokens, int threads);
+/* The same for sequences of different lengths. */
+int64_t bt_schedule_token_parts(int64_t items, int64_t tokens, int threads);
 /* Items of the larger parts. */
 int64_t bt_schedule_larger(int64_t items, int64_t parts);
 
@@ -33,7 +35,16 @@ struct bt_schedule_run {
     int threads;                      /* share the parts; inside the only part, its steps */
 };
 
-/* When several parts fail, the error is that of the first. */
+/* Runs a plan in a workspace of its own. `state` lacks only that. */
+enum bertc_status bt_schedule_plan(const struct bt_plan *plan, struct bt_workspaces *workspaces, struct bt_run *state,
+                                   struct bertc_error *err);
+
+/* How many of the threads run parts at the same time. */
+int bt_schedule_sharers(int threads, int64_t parts);
+/* Runs parts 0 .. parts-1 on that many threads. When several fail, the error is that of the first. */
+typedef enum bertc_status bt_part_fn(void *context, int64_t part, struct bertc_error *err);
+enum bertc_status bt_schedule_each(int threads, int64_t parts, bt_part_fn *fn, void *context, struct bertc_error *err);
+
 enum bertc_status bt_schedule_run(const struct bt_schedule *schedule, const struct bt_schedule_run *run,
                                   struct bertc_error *err);
 

@@ -128,11 +128,25 @@ static void plan(const struct bt_step *step, const struct bt_kernels *kernels, s
     }
 }
 
+/* Room for any sequence of at most so many keys: fewer of them may come in more rows and slices. */
+static void plan_any_room(struct bt_cuts *cuts, const struct call *call)
+{
+    const struct bt_attention *p = &call->attention;
+    const int64_t tallest = p->kernels->panel ? p->kernels->panel->mr : GEMM_ROWS;
+    const int64_t scores = BLOCK_SCORES > tallest * p->keys ? BLOCK_SCORES : tallest * p->keys;
+    const int64_t slot = call->k_panels + call->v_panels + scores + p->pitch +
+                         BT_ATTENTION_ROWS * (p->pitch - p->keys + 16 + p->width) + 16;
+    bt_cut(cuts, BT_MAX_SLICES, slot * (int64_t)sizeof *call->room);
+}
+
 int64_t bt_scratch_sdpa(const struct bt_step *step, const struct bt_kernels *kernels)
 {
     struct bt_cuts cuts = {0};
     struct call call;
     plan(step, kernels, &cuts, &call);
+    if (step->each && step->outs[0].dtype == BT_F32) {
+        plan_any_room(&cuts, &call);
+    }
     return cuts.used;
 }
 

@@ -50,6 +50,10 @@ enum bertc_status bt_variant_new(const struct bt_program *program, const struct 
     if (status) {
         goto fail;
     }
+    status = bt_tokens_find(&v->graph, &v->tokens, err);
+    if (status) {
+        goto fail;
+    }
     const size_t symbols = (size_t)bt_expr_symbol_count(v->graph.exprs);
     v->values = bt_arena_alloc(&v->arena, (size_t)bt_expr_count(v->graph.exprs), sizeof *v->values);
     v->symbols = bt_arena_alloc(&v->arena, symbols, sizeof *v->symbols);

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "exec/signature.h"
+#include "exec/tokens.h"
 #include "graph/graph.h"
 #include "load/load.h"
 
@@ -15,6 +16,7 @@ struct bt_variant {
     struct bt_signature signature; /* of the call it was built for; its data pointers are not kept */
     struct bt_graph graph;         /* after the passes; never changes again */
     int32_t batch;                 /* the symbol along which calls may be cut, or -1 (batch.h) */
+    struct bt_tokens tokens;       /* whether and how padding may be left out */
     struct bt_scalar *values;      /* room to evaluate the guards; used under the cache's lock */
     int64_t *symbols;
 };

@@ -9,6 +9,8 @@
 #include "bertc.h"
 #include "check.h"
 
+static const struct bertc_options one_thread = {.threads = 1};
+
 #define CONFIG                                                                                                         \
     "\"model_type\":\"bert\",\"vocab_size\":7,\"hidden_size\":4,\"num_hidden_layers\":1,\"num_attention_heads\":2,"    \
     "\"intermediate_size\":6,\"max_position_embeddings\":5,\"type_vocab_size\":2"
@@ -168,7 +170,7 @@ static void test_run(void)
     float plain[32], other[32];
     write_config("{" CONFIG "}");
     write_weights(WEIGHTS, "", false);
-    CHECK(bertc_model_load(directory, 1, &model, &err) == BERTC_OK);
+    CHECK(bertc_model_load(directory, &one_thread, &model, &err) == BERTC_OK);
     CHECK(run(model, &(struct inputs){2, 3, ids, NULL, NULL}, plain, &err) == BERTC_OK);
     CHECK(run(model, &(struct inputs){2, 3, ids, ones, zeros}, other, &err) == BERTC_OK && near(plain, other, 32));
     CHECK(run(model, &(struct inputs){2, 3, ids, NULL, ones}, other, &err) == BERTC_OK && !near(plain, other, 12));
@@ -180,12 +182,12 @@ static void test_run(void)
     bertc_model_free(model);
 
     write_weights(WEIGHTS, "bert.", true);
-    CHECK(bertc_model_load(directory, 1, &model, &err) == BERTC_OK);
+    CHECK(bertc_model_load(directory, &one_thread, &model, &err) == BERTC_OK);
     CHECK(run(model, &(struct inputs){1, 2, ids, NULL, NULL}, other, &err) == BERTC_OK && near(plain, other, 12));
     bertc_model_free(model);
 
     write_weights(WEIGHTS - 2, "", false); /* no pooler */
-    CHECK(bertc_model_load(directory, 1, &model, &err) == BERTC_OK);
+    CHECK(bertc_model_load(directory, &one_thread, &model, &err) == BERTC_OK);
     CHECK(run(model, &(struct inputs){1, 2, ids, NULL, NULL}, other, &err) == BERTC_OK && near(plain, other, 8));
     bertc_model_free(model);
 }
@@ -195,7 +197,7 @@ static void check_load_refusal(const char *config, enum bertc_status status, con
     struct bertc_error err = {0};
     struct bertc_model *model;
     write_config(config);
-    CHECK_REFUSAL(bertc_model_load(directory, 1, &model, &err), &err, status, text);
+    CHECK_REFUSAL(bertc_model_load(directory, &one_thread, &model, &err), &err, status, text);
 }
 
 static void test_refusals(void)
@@ -240,7 +242,8 @@ static void test_refusals(void)
     remove_file("config.json");
     struct bertc_error err = {0};
     struct bertc_model *model;
-    CHECK_REFUSAL(bertc_model_load(directory, 1, &model, &err), &err, BERTC_IO, "config.json: cannot open it");
+    CHECK_REFUSAL(bertc_model_load(directory, &one_thread, &model, &err), &err, BERTC_IO,
+                  "config.json: cannot open it");
 }
 
 static void test_out_of_memory(void)
@@ -253,7 +256,7 @@ static void test_out_of_memory(void)
     long n = 0;
     while (status == BERTC_MEMORY && n < 10000) {
         bt_alloc_fail_at(++n);
-        status = bertc_model_load(directory, 1, &model, &err);
+        status = bertc_model_load(directory, &one_thread, &model, &err);
     }
     bt_alloc_fail_at(0);
     CHECK(status == BERTC_OK && n > 10);
