@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 from bertc import _core, arguments, packed, runtime
 from bertc._core import InputError, UnsupportedError
+
+if TYPE_CHECKING:
+    from bertc.memory import Memory
+    from bertc.profile import Profile
 
 
 class Input(NamedTuple):
@@ -83,6 +87,25 @@ class Model:
     def graph(self) -> Text:
         """The recognised graph as text, of the latest kind of call, else of the traced example."""
         return Text(self._core.graph())
+
+    def profile(self, *args: Any, threads: int = 1, repeat: int = 5, **kwargs: Any) -> Profile:
+        """Measures what each node of the graph costs in ``model(*args, **kwargs)``; print the result for a table.
+
+        The call is run once to warm up, then ``repeat`` times with so many ``threads``; the fastest counts. Arguments
+        of forward that are called ``threads`` or ``repeat`` can be given by position only.
+        """
+        from bertc.profile import measure  # seldom needed: an import costs start-up time
+
+        if repeat < 1:
+            raise ValueError(f"repeat must be at least 1, not {repeat}")
+        values = arguments.bind(self._params, args, kwargs)
+        return measure(self._core, values, runtime.check_threads(threads) or 1, repeat)
+
+    def memory(self) -> Memory:
+        """Where the model's memory is, in bytes; print the result for a table."""
+        from bertc.memory import Memory
+
+        return Memory(*self._core.memory())
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Parameters and buffers by dotted name, as read-only views of the file.

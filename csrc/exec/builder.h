@@ -25,6 +25,7 @@ struct bt_builder {
     struct bt_arena arena; /* of the fields below: gone when the plan is made */
     bool *needed;          /* per value */
     bool *known;           /* per value: it is the same in every call (known.c) */
+    int32_t *uses;         /* per value, by bt_graph_uses */
     struct bt_ref *refs;   /* per value: where it is */
     struct bt_storage *storages;
     size_t storage_count, storage_cap;

@@ -6,7 +6,6 @@
 
 #include "exec/known.h"
 #include "exec/lanes.h"
-#include "kernel/panel.h"
 
 struct copy {
     struct bt_tensor from; /* the key, with panel */
@@ -25,15 +24,16 @@ struct slab {
 enum { FIRST = BT_ALIGN };
 
 struct bt_weights {
+    const struct bt_file *file;
     pthread_mutex_t lock;
     struct copy *slots; /* open addressing; cap is a power of two */
     size_t count, cap;
     struct slab *slabs; /* the one with room first */
-    size_t bytes;
+    struct bt_weights_size size;
     struct bt_known known;
 };
 
-struct bt_weights *bt_weights_new(void)
+struct bt_weights *bt_weights_new(const struct bt_file *file)
 {
     struct bt_weights *weights = bt_calloc(1, sizeof *weights);
     if (weights && pthread_mutex_init(&weights->lock, NULL) != 0) {
@@ -44,6 +44,9 @@ struct bt_weights *bt_weights_new(void)
         pthread_mutex_destroy(&weights->lock);
         bt_free(weights);
         return NULL;
+    }
+    if (weights) {
+        weights->file = file;
     }
     return weights;
 }
@@ -69,13 +72,13 @@ void bt_weights_free(struct bt_weights *weights)
     bt_free(weights);
 }
 
-size_t bt_weights_bytes(const struct bt_weights *weights)
+struct bt_weights_size bt_weights_size(struct bt_weights *weights)
 {
-    struct bt_weights *w = (struct bt_weights *)(uintptr_t)weights;
-    pthread_mutex_lock(&w->lock);
-    size_t bytes = w->bytes;
-    pthread_mutex_unlock(&w->lock);
-    return bytes + bt_known_bytes(&w->known);
+    pthread_mutex_lock(&weights->lock);
+    struct bt_weights_size size = weights->size;
+    pthread_mutex_unlock(&weights->lock);
+    size.converted += bt_known_bytes(&weights->known);
+    return size;
 }
 
 struct bt_known *bt_weights_known(struct bt_weights *weights)
@@ -124,6 +127,13 @@ static bool make_room(struct bt_weights *weights)
     weights->slots = slots;
     weights->cap = cap;
     return true;
+}
+
+/* Whether steps can read the tensor where it lies. */
+static bool is_ready(const struct bt_tensor *tensor)
+{
+    return bt_dtype_storage(tensor->dtype) == tensor->dtype &&
+           (uintptr_t)tensor->data % bt_dtype_size(tensor->dtype) == 0;
 }
 
 /* Converts what the file has: dims that it repeats by a zero stride stay repeated. */
@@ -184,31 +194,70 @@ static void *slab_alloc(struct bt_weights *weights, size_t size)
     return p;
 }
 
-static bool pack(struct bt_weights *weights, struct copy *copy, const struct bt_tensor *tensor, int64_t nr,
-                 size_t *bytes)
+/* Packs what is not float32 one panel after the other, each converted before: the whole never exists in float32. */
+static bool pack_converted(const struct bt_panel_gemm *panel, const struct bt_tensor *tensor, float *packed)
 {
     const int64_t N = tensor->dims[0], K = tensor->dims[1];
-    const int64_t count = bt_panel_size(nr, K, N);
-    copy->data = slab_alloc(weights, (size_t)count * sizeof(float));
-    if (!copy->data) {
+    float *rows = bt_alloc((size_t)(panel->nr * K), sizeof *rows);
+    if (!rows) {
         return false;
     }
-    copy->from = *tensor;
-    copy->panel = nr;
-    *bytes = (size_t)count * sizeof(float);
-    bt_panel_pack(nr, K, N, tensor->data, tensor->strides[1], tensor->strides[0], copy->data);
+    struct bt_reader reader;
+    bt_reader_init(&reader, BT_LANE_F32, tensor->dtype, 2, tensor->dims, tensor->strides, tensor->data);
+    for (int64_t n = 0; n < N; n += panel->nr, packed += panel->nr * K) {
+        const int64_t cols = N - n < panel->nr ? N - n : panel->nr;
+        panel->pack(K, cols, K ? bt_reader_read(&reader, n * K, cols * K, rows) : rows, 1, K, packed);
+    }
+    bt_free(rows);
     return true;
 }
 
-/* The copy of a tensor, converted (nr 0) or packed, made at its first use; without data when memory is out. */
-static struct copy copy_of(struct bt_weights *weights, const struct bt_tensor *tensor, int64_t nr)
+static bool pack(struct bt_weights *weights, struct copy *copy, const struct bt_tensor *tensor,
+                 const struct bt_panel_gemm *panel, size_t *bytes)
+{
+    const int64_t N = tensor->dims[0], K = tensor->dims[1];
+    *bytes = (size_t)bt_panel_size(panel->nr, K, N) * sizeof(float);
+    float *packed = slab_alloc(weights, *bytes);
+    if (!packed) {
+        return false;
+    }
+    if (is_ready(tensor)) {
+        panel->pack(K, N, tensor->data, tensor->strides[1], tensor->strides[0], packed);
+    } else if (!pack_converted(panel, tensor, packed)) {
+        return false;
+    }
+    copy->data = packed;
+    copy->from = *tensor;
+    copy->panel = panel->nr;
+    return true;
+}
+
+/* What lies between the tensor's first and last item is read no more. */
+static void drop_original(const struct bt_weights *weights, const struct bt_tensor *tensor)
+{
+    int64_t last = 0;
+    for (int d = 0; d < tensor->rank; d++) {
+        if (tensor->dims[d] == 0) {
+            return;
+        }
+        last += (tensor->dims[d] - 1) * tensor->strides[d];
+    }
+    bt_file_drop(weights->file, tensor->data, (size_t)(last + 1) * bt_dtype_size(tensor->dtype));
+}
+
+/* The copy of a tensor, packed or converted (panel NULL), made at its first use; without data when memory is out. */
+static struct copy copy_of(struct bt_weights *weights, const struct bt_tensor *tensor,
+                           const struct bt_panel_gemm *panel)
 {
     pthread_mutex_lock(&weights->lock);
-    struct copy *copy = make_room(weights) ? find(weights->slots, weights->cap, tensor, nr) : NULL;
+    struct copy *copy = make_room(weights) ? find(weights->slots, weights->cap, tensor, panel ? panel->nr : 0) : NULL;
     size_t bytes;
-    if (copy && !copy->data && (nr ? pack(weights, copy, tensor, nr, &bytes) : convert(copy, tensor, &bytes))) {
+    if (copy && !copy->data && (panel ? pack(weights, copy, tensor, panel, &bytes) : convert(copy, tensor, &bytes))) {
         weights->count++;
-        weights->bytes += bytes;
+        *(panel ? &weights->size.packed : &weights->size.converted) += bytes;
+        if (weights->file) {
+            drop_original(weights, tensor);
+        }
     }
     const struct copy found = copy ? *copy : (struct copy){0}; /* slots may move once the lock is gone */
     pthread_mutex_unlock(&weights->lock);
@@ -219,11 +268,10 @@ enum bertc_status bt_weights_prepare(struct bt_weights *weights, const struct bt
                                      struct bertc_error *err)
 {
     *out = *tensor;
-    if (bt_dtype_storage(tensor->dtype) == tensor->dtype &&
-        (uintptr_t)tensor->data % bt_dtype_size(tensor->dtype) == 0) {
+    if (is_ready(tensor)) {
         return BERTC_OK;
     }
-    const struct copy copy = copy_of(weights, tensor, 0);
+    const struct copy copy = copy_of(weights, tensor, NULL);
     if (!copy.data) {
         return bt_error_memory(err);
     }
@@ -233,10 +281,10 @@ enum bertc_status bt_weights_prepare(struct bt_weights *weights, const struct bt
     return BERTC_OK;
 }
 
-enum bertc_status bt_weights_pack(struct bt_weights *weights, const struct bt_tensor *tensor, int64_t nr,
-                                  const float **out, struct bertc_error *err)
+enum bertc_status bt_weights_pack(struct bt_weights *weights, const struct bt_tensor *tensor,
+                                  const struct bt_panel_gemm *panel, const float **out, struct bertc_error *err)
 {
-    const struct copy copy = copy_of(weights, tensor, nr);
+    const struct copy copy = copy_of(weights, tensor, panel);
     *out = copy.data;
     return copy.data ? BERTC_OK : bt_error_memory(err);
 }

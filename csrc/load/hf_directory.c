@@ -8,7 +8,6 @@
 struct program {
     struct bt_program base; /* first: the caller knows only this */
     struct bt_arena arena;
-    struct bt_file *weights;
     struct bt_checkpoint checkpoint;
     const struct bt_arch *arch;
     const void *plan;
@@ -18,8 +17,13 @@ static void free_program(struct bt_program *base)
 {
     struct program *p = (struct program *)base;
     bt_arena_free(&p->arena);
-    bt_file_unref(p->weights);
+    bt_file_unref(p->base.file);
     bt_free(p);
+}
+
+static size_t size_of(const struct bt_program *base)
+{
+    return ((const struct program *)base)->arena.total;
 }
 
 static enum bertc_status build(const struct bt_program *base, const struct bertc_value *args, struct bt_graph *graph,
@@ -93,11 +97,11 @@ static enum bertc_status read_weights(struct program *p, const char *directory, 
     if (!has_member(p, directory, "model.safetensors")) {
         return refuse_weights(p, directory, err);
     }
-    enum bertc_status status = map_member(p, directory, "model.safetensors", &p->weights, err);
+    enum bertc_status status = map_member(p, directory, "model.safetensors", &p->base.file, err);
     if (status) {
         return status;
     }
-    status = bt_safetensors_read(bt_file_bytes(p->weights), &p->arena, &tensors, &c->tensor_count, err);
+    status = bt_safetensors_read(bt_file_bytes(p->base.file), &p->arena, &tensors, &c->tensor_count, err);
     if (status) {
         return status == BERTC_MEMORY ? status : bt_error_prefix(err, "model.safetensors");
     }
@@ -143,6 +147,7 @@ enum bertc_status bt_load_directory(const char *path, struct bt_program **out, s
         return bt_error_memory(err);
     }
     p->base.build = build;
+    p->base.size = size_of;
     p->base.free = free_program;
     p->checkpoint.arena = &p->arena;
     enum bertc_status status = read_program(p, path, err);

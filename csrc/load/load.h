@@ -10,6 +10,7 @@
 /* A loaded file. Immutable, so several graphs may be built from it at once. The loader allocates it inside a larger
  * struct; everything named here lives until free(). */
 struct bt_program {
+    struct bt_file *file; /* that its weights lie in */
     const char *format;
     const char *producer;
     struct bertc_param *params; /* of forward, without self */
@@ -22,6 +23,7 @@ struct bt_program {
      * dimensions (bt_bind_inputs makes the symbols). One value per param, defaults filled in; `graph` is new. */
     enum bertc_status (*build)(const struct bt_program *program, const struct bertc_value *args, struct bt_graph *graph,
                                struct bertc_error *err);
+    size_t (*size)(const struct bt_program *program); /* bytes of memory it holds, the file aside */
     void (*free)(struct bt_program *program);
 };
 

@@ -143,7 +143,7 @@ static enum bertc_status run(struct bertc_model *model, const struct inputs *in,
         }
     }
     struct bertc_call *call;
-    enum bertc_status status = bertc_call_new(model, args, given, 3, &call, err);
+    enum bertc_status status = bertc_call_new(model, args, given, 3, 0, &call, err);
     if (status == BERTC_OK) {
         void *outputs[] = {out, out + in->batch * in->sequence * 4};
         status = bertc_call_run(call, outputs, err);

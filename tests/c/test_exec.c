@@ -339,7 +339,7 @@ static void test_halves(void)
         CHECK(net_run(&net, 1) && net.plan->outputs[0].dtype == BT_F16);
         CHECK(net_equals(&net, 0, (double[]){0, -0.25, -0.5, -0.75}, 4, 0));
         CHECK(net_equals(&net, 1, (double[]){6, 8, 4, 6, 8, 10}, 6, 0));
-        CHECK(bt_weights_bytes(net.weights) == (5 + 6) * sizeof(float)); /* no repeated dim is copied; the sum */
+        CHECK(bt_weights_size(net.weights).converted == (5 + 6) * sizeof(float)); /* no repeated dim is copied; the sum */
     }
     net_free(&net);
 }
@@ -368,7 +368,7 @@ static void test_known(void)
         CHECK(net_run(&net, 1));
         CHECK(net_equals(&net, 0, (double[]){9, 16, 25}, 3, 0));
         CHECK(net_equals(&net, 1, (double[]){2, 6, 12, 8, 15, 24}, 6, 0));
-        CHECK(bt_weights_bytes(net.weights) == sizeof table);
+        CHECK(bt_weights_size(net.weights).converted == sizeof table);
         CHECK(net.plan->step_count == 2); /* the sum, and the copy to the output */
     }
     net_free(&net);
@@ -378,7 +378,7 @@ static void test_weights(void)
 {
     enum { COUNT = 500 };
     uint16_t halves[COUNT];
-    struct bt_weights *weights = bt_weights_new();
+    struct bt_weights *weights = bt_weights_new(NULL);
     struct bertc_error err;
     bool good = true;
     for (int i = 0; i < COUNT; i++) {
@@ -392,7 +392,7 @@ static void test_weights(void)
                    ((const float *)out.data)[0] == (float)i && ((const float *)out.data)[1] == (float)(i + 1);
         }
     }
-    CHECK(good && bt_weights_bytes(weights) == (COUNT - 1) * 2 * sizeof(float));
+    CHECK(good && bt_weights_size(weights).converted == (COUNT - 1) * 2 * sizeof(float));
     bt_weights_free(weights);
     bt_weights_free(NULL);
 }
@@ -486,7 +486,7 @@ static void test_out_of_memory(void)
     net_output(&net, NET_OP(&net, BT_OP_ADD, bt_arg_value(flat), bt_arg_value(c)));
     enum bertc_status status = BERTC_MEMORY;
     for (long n = 1; status == BERTC_MEMORY && n < 100; n++) {
-        struct bt_weights *weights = bt_weights_new();
+        struct bt_weights *weights = bt_weights_new(NULL);
         struct bt_plan *plan = NULL;
         bt_alloc_fail_at(n);
         status = bt_plan_new(&net.graph, no_symbols, weights, &net.kernels, &plan, &net.err);
