@@ -91,7 +91,7 @@ class Model:
     def profile(self, *args: Any, threads: int = 1, repeat: int = 5, **kwargs: Any) -> Profile:
         """Measures what each node of the graph costs in ``model(*args, **kwargs)``; print the result for a table.
 
-        The call is run once to warm up, then ``repeat`` times with so many ``threads``; the fastest counts. Arguments
+        The call is run twice to warm up, then ``repeat`` times with so many ``threads``; the fastest counts. Arguments
         of forward that are called ``threads`` or ``repeat`` can be given by position only.
         """
         from bertc.profile import measure  # seldom needed: an import costs start-up time

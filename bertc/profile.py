@@ -98,8 +98,9 @@ class Profile:
 
 
 def measure(core: _core.Model, values: tuple[Any, ...], threads: int, repeat: int) -> Profile:
-    """The fastest of `repeat` calls after one that warms up. `values` are a call's arguments as the core takes them."""
-    core.profile(values, threads)
+    """The fastest of `repeat` calls after two that warm up: the second packs weights. `values` are a call's arguments as the core takes them."""
+    for _ in range(2):
+        core.profile(values, threads)
     peak = _core.peak(PEAK_SECONDS)
     runs = [core.profile(values, threads) for _ in range(repeat)]
     peak = max(peak, _core.peak(PEAK_SECONDS))

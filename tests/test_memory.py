@@ -102,7 +102,8 @@ def test_memory_tells_where_it_is(folder):
     file = (folder / "model.safetensors").stat().st_size
     before = model.memory()
     assert before.file == file and before.packed == before.converted == before.workspaces == 0
-    model([[1, 2, 3]])
+    for _ in range(2):
+        model([[1, 2, 3]])
     after = model.memory()
     assert after.file == file
     if "BERTC_GEMM" not in os.environ and os.environ.get("BERTC_CPU") != "ref":
@@ -117,10 +118,23 @@ def test_memory_tells_where_it_is(folder):
 def test_weights_are_still_read_from_the_file(tmp_path):
     weights = write_bert(tmp_path, np.float32)
     model = bertc.load(tmp_path)
-    first = model([[1, 2, 3]])
+    first, _ = model([[1, 2, 3]]), model([[1, 2, 3]])
     state = model.state_dict()
     assert all(same(state[name], array) for name, array in weights.items())
     assert same(model([[1, 2, 3]]), first)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_results_do_not_tell_whether_weights_are_packed(tmp_path, dtype, threads):
+    write_bert(tmp_path, dtype)
+    ids = np.random.default_rng(1).integers(0, VOCAB, (3, 130))
+    models = [bertc.load(tmp_path, threads=threads) for _ in range(2)]
+    short = [[models[i](ids[:1, :21]) for _ in range(3)] for i in range(2)]
+    assert all(same(result, short[0][0]) for result in short[0] + short[1])
+    batch = bertc.load(tmp_path, threads=threads)(ids)  # packs at once
+    assert same(models[0](ids), batch)
+    assert same({name: array[:1] for name, array in batch.items()}, models[1](ids[:1]))
 
 
 def test_callers_memory_stays(bert_path, inputs):

@@ -86,7 +86,7 @@ static bool cast_is_alias(const struct bt_graph *graph, const struct bt_node *no
                                          bt_dtype_storage(graph->values[node->outs[0]].dtype);
 }
 
-/* A linear layer's constant weight is packed for the microkernel, once for all plans of the model. */
+/* A linear layer's constant weight is read in panels, which all plans of the model share. */
 static enum bertc_status add_panels(struct bt_builder *b, struct bt_step *step, struct bertc_error *err)
 {
     const struct bt_ref *weight = &step->args[1].ref;
@@ -102,7 +102,7 @@ static enum bertc_status add_panels(struct bt_builder *b, struct bt_step *step, 
     if (info->kind == BT_VALUE_CONSTANT) {
         tensor = b->graph->constants[info->index].tensor; /* as the file has it, before any conversion */
     }
-    return bt_weights_pack(b->weights, &tensor, b->kernels->panel, &step->panels, err);
+    return bt_weights_panels(b->weights, &tensor, b->kernels->panel, &step->panels, err);
 }
 
 static enum bertc_status add_scratch(struct bt_builder *b, struct bt_step *step, struct bertc_error *err)

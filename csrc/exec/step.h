@@ -45,6 +45,7 @@ struct bt_window {
     uint8_t counted; /* bits of the dims of which it has as many as tokens */
 };
 
+struct bt_panels;
 struct bt_profile;
 struct bt_run; /* the state of one run: bases, error, threads */
 struct bt_step;
@@ -63,7 +64,7 @@ struct bt_step {
     int64_t scratch_size;
     bt_step_fn *each;            /* of bt_step_each: what runs once a sequence, on the operands narrowed by ... */
     const struct bt_window *windows; /* ... these: of the arguments, then of the results */
-    const float *panels;        /* LINEAR: the weight packed for kernels->panel, or NULL */
+    struct bt_panels *panels;   /* LINEAR: the weight for kernels->panel, or NULL */
     const struct bt_node *node; /* NULL for the plan's own copies */
     const char *input;          /* name of the input argument an index operand comes from, or NULL */
 };

@@ -19,9 +19,16 @@ void bt_weights_free(struct bt_weights *weights);
  * (data, dtype, dims, strides). */
 enum bertc_status bt_weights_prepare(struct bt_weights *weights, const struct bt_tensor *tensor, struct bt_tensor *out,
                                      struct bertc_error *err);
-/* A matrix (N, K), as linear has it, of float32 or half precision, in the panels of this GEMM; once per tensor. */
-enum bertc_status bt_weights_pack(struct bt_weights *weights, const struct bt_tensor *tensor,
-                                  const struct bt_panel_gemm *panel, const float **out, struct bertc_error *err);
+/* A matrix (N, K), as linear has it, of float32 or half precision, for the panels of this GEMM; one per tensor. */
+struct bt_panels;
+enum bertc_status bt_weights_panels(struct bt_weights *weights, const struct bt_tensor *tensor,
+                                    const struct bt_panel_gemm *gemm, struct bt_panels **out, struct bertc_error *err);
+/* The whole matrix, packed, for a product with so many rows. NULL when memory is out, and at the first use by few rows:
+ * to pack it takes as long as several such products, and a process may want only one. */
+const float *bt_panels_all(struct bt_panels *panels, int64_t rows);
+/* Packs one panel, from column n on, into room for so many items. False: out of memory. */
+bool bt_panels_one(const struct bt_panels *panels, int64_t n, float *room);
+int64_t bt_panels_room(const struct bt_panels *panels);
 
 struct bt_weights_size {
     size_t packed, converted; /* bytes held in copies, known results among the converted */
