@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from bertc import _core, arguments, packed, runtime
 from bertc._core import InputError, UnsupportedError
+from bertc.outputs import ModelOutput
 
 
 class Input(NamedTuple):
@@ -34,7 +36,9 @@ class Model:
 
     ``model(*args, **kwargs)`` takes the arguments of the traced ``forward``, by position or name: NumPy arrays, nested
     lists of ints, torch tensors, and dicts or lists of them where the trace took such. It returns NumPy arrays in the
-    structure that the traced model returned; they belong to the caller.
+    structure that the traced model returned; they belong to the caller. A model of a Hugging Face directory takes the
+    arguments of transformers' ``forward`` and returns a ModelOutput; ``output_hidden_states=True`` and
+    ``output_attentions=True`` add to it.
     """
 
     __slots__ = ("__weakref__", "_core", "_name", "_params")
@@ -49,7 +53,7 @@ class Model:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         values = arguments.bind(self._params, args, kwargs)
         try:
-            return self._core.run(values)
+            return self._named(self._core.run(values))
         except InputError as error:
             if any(param.name in str(error) for param in self._params):
                 raise
@@ -66,7 +70,20 @@ class Model:
         They are views of arrays that the results share. A model without a mask, or one that mixes tokens otherwise
         than by attention and pooling, runs once for each length that occurs.
         """
-        return packed.run(self._core, self._params, args, kwargs)
+        return [self._named(result) for result in packed.run(self._core, self._params, args, kwargs)]
+
+    def _named(self, result: Any) -> Any:
+        return ModelOutput(result) if self._core.architecture else result
+
+    @property
+    def architecture(self) -> str:
+        """The model's class in transformers, "BertForMaskedLM"; "" when it is not from a Hugging Face directory."""
+        return self._core.architecture
+
+    @property
+    def warning(self) -> str:
+        """What load() warned of: weights that the model does not have; "" when nothing."""
+        return self._core.warning
 
     @property
     def inputs(self) -> list[Input]:
@@ -161,7 +178,10 @@ def load(source: Any, threads: int | None = None, *, padding: Literal["mirror", 
     runtime.find_openblas()
     if isinstance(source, (str, os.PathLike)):
         path = os.fspath(source)
-        return Model(_core.load_file(path, count, skip), os.path.basename(os.path.abspath(os.fsdecode(path))))
+        model = Model(_core.load_file(path, count, skip), os.path.basename(os.path.abspath(os.fsdecode(path))))
+        if model.warning:
+            warnings.warn(f"{model._name}: {model.warning}", UserWarning, stacklevel=2)
+        return model
     name = f"<{type(source).__name__}>"
     if hasattr(source, "read") and not _is_buffer(source):
         name = str(getattr(source, "name", name))
