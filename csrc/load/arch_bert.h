@@ -40,6 +40,9 @@ bt_value bt_bert_encode(struct bt_encoder *e);
 #define BT_BERT_WORDS                                                                                                  \
     .dense = "cls.predictions.transform.dense", .norm = "cls.predictions.transform.LayerNorm",                         \
     .decoder = "cls.predictions.decoder", .bias = "cls.predictions.bias"
+#define BT_ROBERTA_WORDS                                                                                               \
+    .dense = "lm_head.dense", .activation = "gelu", .norm = "lm_head.layer_norm", .decoder = "lm_head.decoder",        \
+    .bias = "lm_head.bias"
 /* Whether the second sentence follows the first. */
 #define BT_BERT_NEXT(key)                                                                                              \
     {.output = key, .rows = BT_ROWS_POOLED, .decoder = "cls.seq_relationship", .width = BT_WIDTH_TWO}

@@ -12,22 +12,29 @@ enum bertc_status bt_nn_fail(struct bt_nn *nn, enum bertc_status status)
     return nn->status;
 }
 
-void bt_nn_enter(struct bt_nn *nn, const char *pattern, int64_t number)
+static void enter(struct bt_nn *nn, const char *outer, const char *pattern, int64_t number)
 {
-    char text[128];
+    struct bt_arena *arena = &nn->graph->arena;
     const char *mark = strstr(pattern, "%lld");
-    if (mark) {
-        snprintf(text, sizeof text, "%.*s%lld%s", (int)(mark - pattern), pattern, (long long)number, mark + 4);
-    } else {
-        snprintf(text, sizeof text, "%s", pattern);
-    }
-    const char *scope = bt_arena_string(&nn->graph->arena, text, strlen(text));
+    const char *scope = mark ? bt_arena_printf(arena, "%s%.*s%lld%s", outer, (int)(mark - pattern), pattern,
+                                               (long long)number, mark + 4)
+                             : bt_arena_printf(arena, "%s%s", outer, pattern);
     if (!scope) {
         bt_nn_fail(nn, bt_error_memory(nn->err));
         return;
     }
     nn->scope = scope;
     nn->graph->where = scope;
+}
+
+void bt_nn_enter(struct bt_nn *nn, const char *pattern, int64_t number)
+{
+    enter(nn, "", pattern, number);
+}
+
+void bt_nn_enter_below(struct bt_nn *nn, const char *pattern, int64_t number)
+{
+    enter(nn, nn->scope, pattern, number);
 }
 
 /* ---- weights ---- */

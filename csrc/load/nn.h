@@ -20,6 +20,7 @@ enum bt_bias { BT_NO_BIAS, BT_BIAS };
 
 /* The names that follow are in "encoder.layer.%lld.", say; the graph's `where` too. */
 void bt_nn_enter(struct bt_nn *nn, const char *pattern, int64_t number);
+void bt_nn_enter_below(struct bt_nn *nn, const char *pattern, int64_t number); /* the same, within the present scope */
 enum bertc_status bt_nn_fail(struct bt_nn *nn, enum bertc_status status); /* after bt_error_set */
 
 /* ---- layers ---- */
