@@ -53,6 +53,28 @@ enum bertc_status bt_arch_check_encoder(const struct bt_checkpoint *c, struct bt
     return status ? status : bt_checkpoint_require_bool(c, "add_cross_attention", false, err);
 }
 
+enum bertc_status bt_arch_rope(const struct bt_checkpoint *c, const struct bt_json *parameters, const char *key,
+                               double fallback, double *out, struct bertc_error *err)
+{
+    const struct bt_json *type = bt_json_get(parameters, "rope_type"), *base = bt_json_get(parameters, "rope_theta");
+    if (bt_checkpoint_value(c, "rope_scaling")) {
+        return bt_error_set(err, BERTC_UNSUPPORTED, "config.json: rope_scaling is not supported");
+    }
+    if (type && (!bt_json_string(type) || strcmp(bt_json_string(type), "default") != 0)) {
+        const char *name = bt_json_string(type);
+        return bt_error_set(err, BERTC_UNSUPPORTED, "config.json: rope_type '%.100s' is not supported, only 'default'",
+                            name ? name : "?");
+    }
+    if (!base) {
+        return bt_checkpoint_float(c, key, fallback, out, err);
+    }
+    if (base->kind != BT_JSON_FLOAT && base->kind != BT_JSON_INT) {
+        return bt_error_set(err, BERTC_FORMAT, "config.json: rope_theta is not a number");
+    }
+    *out = base->number;
+    return BERTC_OK;
+}
+
 /* Whatever the architecture, these change what the weights mean. */
 static enum bertc_status check_general(const struct bt_checkpoint *c, struct bertc_error *err)
 {

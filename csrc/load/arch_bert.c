@@ -1,7 +1,23 @@
 /* arch_bert.c: BERT, and how its many relatives make embeddings and layers: layer norms behind attention and ffn */
 #include "load/arch_bert.h"
 
+#include <stdio.h>
+#include <string.h>
+
+#define CURATED                                                                                                        \
+    .words = "embeddings.piece_embeddings", .positions = "embeddings.position_embeddings",                             \
+    .types = "embeddings.type_embeddings", .embedding_norm = "embeddings.embed_output_layer_norm",                     \
+    .layer = "layers.%lld.", .join = "mha.output", .attention_norm = "attn_residual_layer_norm",                       \
+    .up = "ffn.intermediate", .down = "ffn.output", .output_norm = "ffn_residual_layer_norm"
+
+/* curated-transformers, with queries, keys and values in three weights or in one */
+static const struct bt_bert_names curated_names = {CURATED, .query = "mha.query", .key = "mha.key",
+                                                   .value = "mha.value"};
+static const struct bt_bert_names curated_joint_names = {CURATED, .query = "mha.input@0/3", .key = "mha.input@1/3",
+                                                         .value = "mha.input@2/3", .other = &curated_names};
+
 const struct bt_bert_names bt_bert_names = {
+    .other = &curated_joint_names,
     .positions = "embeddings.position_embeddings",
     .types = "embeddings.token_type_embeddings",
     .embedding_norm = "embeddings.LayerNorm",
@@ -15,6 +31,29 @@ const struct bt_bert_names bt_bert_names = {
     .down = "output.dense",
     .output_norm = "output.LayerNorm",
 };
+
+/* The weight that a name's rows are of is there in the first layer. */
+static bool fits(struct bt_encoder *e, const struct bt_bert_names *n)
+{
+    char name[BT_WEIGHT_NAME];
+    snprintf(name, sizeof name, "%.*s.weight", (int)strcspn(n->query, "@"), n->query);
+    const char *scope = e->nn.scope;
+    bt_nn_enter(&e->nn, n->layer, 0);
+    const bool there = bt_nn_has(&e->nn, name);
+    e->nn.scope = scope;
+    return there;
+}
+
+const struct bt_bert_names *bt_bert_choose(struct bt_encoder *e, const struct bt_bert_names *names)
+{
+    const struct bt_bert_names *chosen = names;
+    while (chosen && !fits(e, chosen)) {
+        chosen = chosen->other;
+    }
+    chosen = chosen ? chosen : names;
+    e->words = chosen->words ? chosen->words : e->words;
+    return chosen;
+}
 
 bt_value bt_bert_embed(struct bt_encoder *e, const struct bt_bert_names *n, bt_value positions)
 {
@@ -91,7 +130,7 @@ bt_value bt_bert_layers(struct bt_encoder *e, const struct bt_bert_names *n, con
 
 bt_value bt_bert_encode(struct bt_encoder *e)
 {
-    const struct bt_bert_names *n = e->model->arch->spec;
+    const struct bt_bert_names *n = bt_bert_choose(e, e->model->arch->spec);
     const bt_value positions = bt_encoder_positions(e, n->positions, e->config->embedding);
     return bt_bert_layers(e, n, &(struct bt_bert_context){.mask = e->keep}, bt_bert_embed(e, n, positions));
 }

@@ -4,7 +4,10 @@
 
 #include "load/encoder.h"
 
+/* "attn.Wqkv@1/3" means the second third of that weight's rows. */
 struct bt_bert_names {
+    const struct bt_bert_names *other; /* what others call them; NULL: none */
+    const char *words; /* NULL: as the architecture says */
     const char *positions, *types; /* tables besides that of words; NULL: has none */
     const char *embedding_norm;
     const char *project; /* from the tables' width to the hidden size; NULL: they are the same */
@@ -24,6 +27,8 @@ struct bt_bert_context {
     const struct bt_rotary *rotary; /* NULL: positions are in the embeddings */
 };
 
+/* Those by which the weights are there: names, or one of its others. */
+const struct bt_bert_names *bt_bert_choose(struct bt_encoder *e, const struct bt_bert_names *names);
 /* words + types + positions (BT_NO_VALUE: none), normalised and projected. */
 bt_value bt_bert_embed(struct bt_encoder *e, const struct bt_bert_names *names, bt_value positions);
 /* One layer, whose scope is entered. */

@@ -3,7 +3,7 @@
 
 static bt_value encode(struct bt_encoder *e)
 {
-    const struct bt_bert_names *n = e->model->arch->spec;
+    const struct bt_bert_names *n = bt_bert_choose(e, e->model->arch->spec);
     const bt_value positions = bt_encoder_positions_by_id(e, n->positions, e->config->pad);
     return bt_bert_layers(e, n, &(struct bt_bert_context){.mask = e->keep}, bt_bert_embed(e, n, positions));
 }

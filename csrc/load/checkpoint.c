@@ -101,6 +101,18 @@ enum bertc_status bt_checkpoint_require_bool(const struct bt_checkpoint *c, cons
     return status;
 }
 
+enum bertc_status bt_checkpoint_require_int(const struct bt_checkpoint *c, const char *key, int64_t only,
+                                            struct bertc_error *err)
+{
+    int64_t value;
+    enum bertc_status status = bt_checkpoint_int(c, key, only, INT64_MIN, &value, err);
+    if (!status && value != only) {
+        return bt_error_set(err, BERTC_UNSUPPORTED, "config.json: %s %lld is not supported, only %lld", key,
+                            (long long)value, (long long)only);
+    }
+    return status;
+}
+
 static const struct bt_named_tensor *find_exact(const struct bt_checkpoint *c, const char *name, size_t size)
 {
     size_t i;

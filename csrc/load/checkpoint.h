@@ -33,6 +33,8 @@ enum bertc_status bt_checkpoint_require(const struct bt_checkpoint *c, const cha
                                         struct bertc_error *err);
 enum bertc_status bt_checkpoint_require_bool(const struct bt_checkpoint *c, const char *key, bool only,
                                              struct bertc_error *err);
+enum bertc_status bt_checkpoint_require_int(const struct bt_checkpoint *c, const char *key, int64_t only,
+                                            struct bertc_error *err);
 
 enum { BT_WEIGHT_NAME = 256 }; /* room for a name; longer ones are cut, and then not found */
 

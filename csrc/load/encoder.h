@@ -25,6 +25,7 @@ struct bt_encoder {
     struct bt_nn nn;
     const struct bt_model *model;
     const struct bt_config *config;
+    const char *words; /* the table of words */
     bt_value inputs[BT_IN_COUNT]; /* [b, s], and [b, s, d] for BT_IN_EMBEDS; BT_NO_VALUE when not given */
     bt_expr choices;              /* of a multiple choice: how many the batch was multiplied by */
     bt_expr batch, length;
@@ -48,7 +49,7 @@ void bt_encoder_end(struct bt_encoder *e);
 
 /* ---- embeddings ---- */
 
-bt_value bt_encoder_words(struct bt_encoder *e); /* given embeddings, or the rows of arch->words */
+bt_value bt_encoder_words(struct bt_encoder *e); /* given embeddings, or rows of the table of words */
 bt_value bt_encoder_types(struct bt_encoder *e, const char *name, int64_t width);
 /* Rows 0, 1, ... of a table, or those of given positions. */
 bt_value bt_encoder_positions(struct bt_encoder *e, const char *name, int64_t width);

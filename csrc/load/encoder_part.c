@@ -23,7 +23,7 @@ static bt_value given_words(struct bt_encoder *e)
 bt_value bt_encoder_words(struct bt_encoder *e)
 {
     const struct bt_config *c = e->config;
-    const bt_value table = bt_nn_table(&e->nn, e->model->arch->words, c->vocab, c->embedding);
+    const bt_value table = bt_nn_table(&e->nn, e->words, c->vocab, c->embedding);
     if (e->inputs[BT_IN_EMBEDS] >= 0) {
         return given_words(e);
     }

@@ -237,33 +237,31 @@ static bt_value transform(struct bt_encoder *e, const struct bt_branch *b, bt_va
         bt_nn_fail(&e->nn,
                    bt_arch_activation(e->model->checkpoint, b->activation_key, activation, &activation, e->nn.err));
     }
-    const int64_t width = b->width == BT_WIDTH_VOCAB ? c->embedding : c->hidden;
+    const int64_t width = b->width == BT_WIDTH_VOCAB && !b->dense_hidden ? c->embedding : c->hidden;
     x = bt_nn_linear(&e->nn, x, b->dense, width, c->no_dense_bias ? BT_NO_BIAS : BT_BIAS);
     x = e->nn.status ? BT_NO_VALUE : bt_nn_activation(&e->nn, activation, x);
     return b->norm ? bt_nn_layer_norm(&e->nn, x, b->norm, c->eps, c->no_norm_bias ? BT_NO_BIAS : BT_BIAS) : x;
 }
 
-/* The vocabulary's decoder: its own weight, or the table of words when they are tied. */
-static bt_value vocabulary(struct bt_encoder *e, const struct bt_branch *b)
+bt_value bt_head_vocabulary(struct bt_encoder *e, const char *decoder)
 {
     char own[BT_WEIGHT_NAME];
-    snprintf(own, sizeof own, "%s.weight", b->decoder);
+    snprintf(own, sizeof own, "%s.weight", decoder);
     if (!e->config->tied || bt_nn_has(&e->nn, own)) {
-        return bt_nn_table(&e->nn, b->decoder, e->config->vocab, e->config->embedding);
+        return bt_nn_table(&e->nn, decoder, e->config->vocab, e->config->embedding);
     }
     const char *prefix = e->nn.prefix;
     e->nn.prefix = e->model->prefix;
-    const bt_value words = bt_nn_table(&e->nn, e->model->arch->words, e->config->vocab, e->config->embedding);
+    const bt_value words = bt_nn_table(&e->nn, e->words, e->config->vocab, e->config->embedding);
     e->nn.prefix = prefix;
     return words;
 }
 
-static bt_value vocabulary_bias(struct bt_encoder *e, const struct bt_branch *b)
+bt_value bt_head_vocabulary_bias(struct bt_encoder *e, const char *decoder, const char *name)
 {
     char own[BT_WEIGHT_NAME];
-    snprintf(own, sizeof own, "%s.bias", b->decoder);
-    const char *name = b->bias && !bt_nn_has(&e->nn, own) ? b->bias : own;
-    return bt_nn_weight(&e->nn, name, 1, &e->config->vocab);
+    snprintf(own, sizeof own, "%s.bias", decoder);
+    return bt_nn_weight(&e->nn, name && !bt_nn_has(&e->nn, own) ? name : own, 1, &e->config->vocab);
 }
 
 static bt_value decode(struct bt_encoder *e, const struct bt_branch *b, bt_value x)
@@ -273,9 +271,10 @@ static bt_value decode(struct bt_encoder *e, const struct bt_branch *b, bt_value
         return b->decode(e, x);
     }
     if (b->width == BT_WIDTH_VOCAB) {
-        const bt_value weight = vocabulary(e, b);
-        const struct bt_arg args[] = {bt_arg_value(x), bt_arg_value(weight),
-                                      e->config->no_decoder_bias ? bt_arg_none() : bt_arg_value(vocabulary_bias(e, b))};
+        const bt_value weight = bt_head_vocabulary(e, b->decoder);
+        const struct bt_arg args[] = {
+            bt_arg_value(x), bt_arg_value(weight),
+            e->config->no_decoder_bias ? bt_arg_none() : bt_arg_value(bt_head_vocabulary_bias(e, b->decoder, b->bias))};
         return bt_nn_op(&e->nn, BT_OP_LINEAR, 3, args);
     }
     return bt_nn_linear(&e->nn, x, b->decoder, b->width == BT_WIDTH_LABELS ? e->config->labels : widths[b->width],

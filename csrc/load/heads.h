@@ -37,6 +37,7 @@ struct bt_branch {
     const char *bias; /* of the decoder when it has a name of its own: "cls.predictions.bias" */
     enum bt_width width;
     enum bt_form form;
+    bool dense_hidden; /* before the vocabulary `dense` is as wide as the table of words, unless this says hidden */
     bt_value (*decode)(struct bt_encoder *e, bt_value x); /* instead of the decoder */
 };
 
@@ -71,6 +72,10 @@ bool bt_head_is_there(const struct bt_model *model, const struct bt_head *head);
 bool bt_head_is_absent(const struct bt_model *model, const struct bt_head *head); /* nothing of any branch */
 bool bt_head_takes_choices(const struct bt_head *head);
 bool bt_head_pools(const struct bt_head *head);
+/* The vocabulary's decoder: its own weight, or the table of words when they are tied; and its bias, which may have a
+ * second name. */
+bt_value bt_head_vocabulary(struct bt_encoder *e, const char *decoder);
+bt_value bt_head_vocabulary_bias(struct bt_encoder *e, const char *decoder, const char *name);
 /* Adds the head's outputs. */
 void bt_head_build(struct bt_encoder *e, bt_value hidden, bt_value pooled);
 

@@ -92,6 +92,7 @@ static enum bertc_status build(const struct bt_model *model, const struct bt_tre
     size_t count;
     struct bt_encoder e = {.model = model,
                            .config = &model->config,
+                           .words = model->arch->words,
                            .nn = {.graph = graph,
                                   .checkpoint = model->checkpoint,
                                   .log = log,
@@ -238,7 +239,9 @@ enum bertc_status bt_model_open(struct bt_checkpoint *checkpoint, struct bt_mode
         return status;
     }
     checkpoint->aliases = model->arch->aliases;
-    model->prefix = bt_checkpoint_has_prefix(checkpoint, model->arch->prefix) ? model->arch->prefix : "";
+    model->prefix = bt_checkpoint_has_prefix(checkpoint, model->arch->prefix)     ? model->arch->prefix
+                    : bt_checkpoint_has_prefix(checkpoint, "encoder.embeddings.") ? "encoder."
+                                                                                  : "";
     if ((status = bt_arch_configure(model->arch, checkpoint, &model->config, err)) ||
         (status = choose_head(model, &headless, err)) || (status = make_params(model, err)) ||
         (status = find_weights(model, headless, err))) {

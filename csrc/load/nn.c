@@ -51,13 +51,6 @@ bool bt_nn_has(const struct bt_nn *nn, const char *name)
     return find(nn, name, full, sizeof full) != NULL;
 }
 
-int64_t bt_nn_rows(const struct bt_nn *nn, const char *name)
-{
-    char full[BT_WEIGHT_NAME];
-    const struct bt_named_tensor *weight = find(nn, name, full, sizeof full);
-    return weight && weight->tensor.rank > 0 ? weight->tensor.dims[0] : 0;
-}
-
 /* Zeros in place of a weight that is not there, so that a trial build finds all that are missing. */
 static bt_value stand_in(struct bt_nn *nn, int rank, const int64_t *dims)
 {
@@ -101,6 +94,21 @@ static bt_value weight_of(struct bt_nn *nn, const char *name, const char *part, 
     return bt_nn_weight(nn, own, rank, dims);
 }
 
+/* "attn.Wqkv@1/3" are the second third of the rows of attn.Wqkv. */
+static bt_value rows_of(struct bt_nn *nn, const char *name, const char *part, int rank, const int64_t *dims)
+{
+    const char *mark = strchr(name, '@');
+    if (!mark) {
+        return weight_of(nn, name, part, rank, dims);
+    }
+    char whole[BT_WEIGHT_NAME];
+    const int64_t index = mark[1] - '0', count = mark[3] - '0';
+    const int64_t all[] = {count * dims[0], rank > 1 ? dims[1] : 0};
+    snprintf(whole, sizeof whole, "%.*s", (int)(mark - name), name);
+    const bt_value value = weight_of(nn, whole, part, rank, all);
+    return bt_nn_slice_fixed(nn, value, 0, index * dims[0], (index + 1) * dims[0]);
+}
+
 /* The last dimension, which is a constant. */
 static int64_t width_of(struct bt_nn *nn, bt_value x)
 {
@@ -115,10 +123,9 @@ static int64_t width_of(struct bt_nn *nn, bt_value x)
 bt_value bt_nn_linear(struct bt_nn *nn, bt_value x, const char *name, int64_t out, enum bt_bias bias)
 {
     const int64_t dims[] = {out, width_of(nn, x)};
-    const bt_value weight = weight_of(nn, name, ".weight", 2, dims);
+    const bt_value weight = rows_of(nn, name, ".weight", 2, dims);
     const struct bt_arg args[] = {bt_arg_value(x), bt_arg_value(weight),
-                                  bias == BT_BIAS ? bt_arg_value(weight_of(nn, name, ".bias", 1, dims))
-                                                  : bt_arg_none()};
+                                  bias == BT_BIAS ? bt_arg_value(rows_of(nn, name, ".bias", 1, dims)) : bt_arg_none()};
     return bt_nn_op(nn, BT_OP_LINEAR, 3, args);
 }
 
@@ -131,6 +138,11 @@ bt_value bt_nn_layer_norm(struct bt_nn *nn, bt_value x, const char *name, double
                                                   : bt_arg_none(),
                                   bt_arg_float(nn->graph, eps)};
     return bt_nn_op(nn, BT_OP_LAYER_NORM, 5, args);
+}
+
+bt_value bt_nn_vector(struct bt_nn *nn, const char *name, const char *part, int64_t size)
+{
+    return weight_of(nn, name, part, 1, &size);
 }
 
 bt_value bt_nn_table(struct bt_nn *nn, const char *name, int64_t rows, int64_t width)

@@ -27,9 +27,8 @@ enum bertc_status bt_nn_fail(struct bt_nn *nn, enum bertc_status status); /* aft
 
 /* A weight of this shape; any other is BERTC_FORMAT. */
 bt_value bt_nn_weight(struct bt_nn *nn, const char *name, int rank, const int64_t *dims);
+bt_value bt_nn_vector(struct bt_nn *nn, const char *name, const char *part, int64_t size); /* name + ".bias" */
 bool bt_nn_has(const struct bt_nn *nn, const char *name);
-/* The first dimension of a matrix that is there; 0 when it is not. */
-int64_t bt_nn_rows(const struct bt_nn *nn, const char *name);
 bt_value bt_nn_linear(struct bt_nn *nn, bt_value x, const char *name, int64_t out, enum bt_bias bias);
 bt_value bt_nn_layer_norm(struct bt_nn *nn, bt_value x, const char *name, double eps, enum bt_bias bias);
 bt_value bt_nn_table(struct bt_nn *nn, const char *name, int64_t rows, int64_t width); /* name.weight */
