@@ -20,6 +20,7 @@ struct bt_config {
     bool tied; /* the vocabulary's decoder is the table of words */
     bool no_dense_bias, no_norm_bias, no_decoder_bias; /* of heads */
     bool plain_pooler; /* the pooled output is the first token as it is */
+    bool pools_mean;   /* heads take the mean of tokens in place of the first */
     const void *extra; /* what only this architecture has */
 };
 

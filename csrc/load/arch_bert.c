@@ -92,8 +92,7 @@ static bt_value attend(struct bt_encoder *e, const struct bt_bert_names *n, cons
         query = bt_encoder_rotate(e, *context->rotary, query);
         key = bt_encoder_rotate(e, *context->rotary, key);
     }
-    x = bt_encoder_attend(e, query, key, value, context->mask);
-    return bt_nn_linear(&e->nn, x, n->join, e->config->hidden, n->no_attention_bias ? BT_NO_BIAS : BT_BIAS);
+    return bt_encoder_attend(e, query, key, value, context->mask);
 }
 
 static bt_value feed_forward(struct bt_encoder *e, const struct bt_bert_names *n, bt_value x)
@@ -108,11 +107,17 @@ static bt_value feed_forward(struct bt_encoder *e, const struct bt_bert_names *n
     return bt_nn_linear(&e->nn, y, n->down, c->hidden, n->no_down_bias ? BT_NO_BIAS : BT_BIAS);
 }
 
+bt_value bt_bert_finish(struct bt_encoder *e, const struct bt_bert_names *n, bt_value context, bt_value x)
+{
+    const enum bt_bias bias = n->no_attention_bias ? BT_NO_BIAS : BT_BIAS;
+    x = add_and_norm(e, bt_nn_linear(&e->nn, context, n->join, e->config->hidden, bias), x, n->attention_norm);
+    return add_and_norm(e, feed_forward(e, n, x), x, n->output_norm);
+}
+
 bt_value bt_bert_layer(struct bt_encoder *e, const struct bt_bert_names *n, const struct bt_bert_context *context,
                        bt_value x)
 {
-    x = add_and_norm(e, attend(e, n, context, x), x, n->attention_norm);
-    x = add_and_norm(e, feed_forward(e, n, x), x, n->output_norm);
+    x = bt_bert_finish(e, n, attend(e, n, context, x), x);
     bt_encoder_hidden(e, x);
     return x;
 }

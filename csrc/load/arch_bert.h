@@ -31,6 +31,8 @@ struct bt_bert_context {
 const struct bt_bert_names *bt_bert_choose(struct bt_encoder *e, const struct bt_bert_names *names);
 /* words + types + positions (BT_NO_VALUE: none), normalised and projected. */
 bt_value bt_bert_embed(struct bt_encoder *e, const struct bt_bert_names *names, bt_value positions);
+/* What follows attention in a layer whose scope is entered: x is the layer's input, context what attention gave. */
+bt_value bt_bert_finish(struct bt_encoder *e, const struct bt_bert_names *names, bt_value context, bt_value x);
 /* One layer, whose scope is entered. */
 bt_value bt_bert_layer(struct bt_encoder *e, const struct bt_bert_names *names, const struct bt_bert_context *context,
                        bt_value x);

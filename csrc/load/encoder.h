@@ -70,6 +70,7 @@ void bt_encoder_attention(struct bt_encoder *e, bt_value weights);
 bt_value bt_encoder_attend(struct bt_encoder *e, bt_value query, bt_value key, bt_value value, bt_value mask);
 /* softmax(scores) value, with the weights among the attentions when they are wanted. [b, s, h * d] */
 bt_value bt_encoder_weigh(struct bt_encoder *e, bt_value scores, bt_value value);
+struct bt_arg bt_encoder_lowest(struct bt_encoder *e); /* the lowest float, for scores of what is masked */
 /* keep as a number to add to scores: 0, and the lowest float where nothing may be attended to. */
 bt_value bt_encoder_additive(struct bt_encoder *e, bt_value keep);
 

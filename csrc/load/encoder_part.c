@@ -84,10 +84,14 @@ bt_value bt_encoder_position_ids(struct bt_encoder *e)
 
 /* ---- attention ---- */
 
+struct bt_arg bt_encoder_lowest(struct bt_encoder *e)
+{
+    return bt_arg_float(e->nn.graph, -(double)FLT_MAX);
+}
+
 bt_value bt_encoder_additive(struct bt_encoder *e, bt_value keep)
 {
-    struct bt_graph *g = e->nn.graph;
-    return bt_nn_where(&e->nn, keep, bt_arg_float(g, 0.0), bt_arg_float(g, -(double)FLT_MAX));
+    return bt_nn_where(&e->nn, keep, bt_arg_float(e->nn.graph, 0.0), bt_encoder_lowest(e));
 }
 
 bt_value bt_encoder_weigh(struct bt_encoder *e, bt_value scores, bt_value value)

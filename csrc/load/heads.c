@@ -38,7 +38,7 @@ static const struct bt_named_tensor *find(const struct bt_model *model, const ch
 /* What tells a branch: its decoder, but of a tied one what comes before it. */
 static bool branch_is_there(const struct bt_model *model, const struct bt_branch *b)
 {
-    const struct bt_named_tensor *decoder = find(model, b->decoder, ".weight");
+    const struct bt_named_tensor *decoder = b->decoder ? find(model, b->decoder, ".weight") : NULL;
     const bool dense = !b->dense || find(model, b->dense, ".weight");
     if (b->width == BT_WIDTH_VOCAB) {
         return b->dense ? dense && (!b->norm || find(model, b->norm, ".weight")) : decoder != NULL;
@@ -60,7 +60,7 @@ bool bt_head_is_absent(const struct bt_model *model, const struct bt_head *head)
     bool absent = true;
     for (const struct bt_branch *b = NULL; absent && (b = next_branch(head, b));) {
         absent = !(b->dense && find(model, b->dense, ".weight")) && !(b->norm && find(model, b->norm, ".weight")) &&
-                 !find(model, b->decoder, ".weight");
+                 !(b->decoder && find(model, b->decoder, ".weight"));
     }
     return absent;
 }
@@ -215,7 +215,8 @@ static bt_value last_place(struct bt_encoder *e, bt_value hidden)
 
 static bt_value rows_of(struct bt_encoder *e, enum bt_rows rows, bt_value hidden, bt_value pooled)
 {
-    switch (rows) {
+    const bool one = rows == BT_ROWS_FIRST || rows == BT_ROWS_KEPT;
+    switch (one && e->config->pools_mean ? BT_ROWS_MEAN : rows) {
     case BT_ROWS_ALL: return hidden;
     case BT_ROWS_POOLED: return pooled;
     case BT_ROWS_FIRST: return bt_nn_select(&e->nn, hidden, 1, 0);
@@ -243,11 +244,15 @@ static bt_value transform(struct bt_encoder *e, const struct bt_branch *b, bt_va
     return b->norm ? bt_nn_layer_norm(&e->nn, x, b->norm, c->eps, c->no_norm_bias ? BT_NO_BIAS : BT_BIAS) : x;
 }
 
+/* name + part, when the file has it. */
+static bool has_part(const struct bt_encoder *e, const char *name, const char *part)
+{
+    return name && find(e->model, name, part);
+}
+
 bt_value bt_head_vocabulary(struct bt_encoder *e, const char *decoder)
 {
-    char own[BT_WEIGHT_NAME];
-    snprintf(own, sizeof own, "%s.weight", decoder);
-    if (!e->config->tied || bt_nn_has(&e->nn, own)) {
+    if (decoder && (!e->config->tied || has_part(e, decoder, ".weight"))) {
         return bt_nn_table(&e->nn, decoder, e->config->vocab, e->config->embedding);
     }
     const char *prefix = e->nn.prefix;
@@ -259,9 +264,9 @@ bt_value bt_head_vocabulary(struct bt_encoder *e, const char *decoder)
 
 bt_value bt_head_vocabulary_bias(struct bt_encoder *e, const char *decoder, const char *name)
 {
-    char own[BT_WEIGHT_NAME];
-    snprintf(own, sizeof own, "%s.bias", decoder);
-    return bt_nn_weight(&e->nn, name && !bt_nn_has(&e->nn, own) ? name : own, 1, &e->config->vocab);
+    const int64_t *size = &e->config->vocab;
+    return name && !has_part(e, decoder, ".bias") ? bt_nn_weight(&e->nn, name, 1, size)
+                                                  : bt_nn_vector(&e->nn, decoder, ".bias", *size);
 }
 
 static bt_value decode(struct bt_encoder *e, const struct bt_branch *b, bt_value x)
@@ -304,7 +309,7 @@ void bt_head_build(struct bt_encoder *e, bt_value hidden, bt_value pooled)
     e->nn.prefix = "";
     for (const struct bt_branch *b = NULL; !e->nn.status && (b = next_branch(e->model->head, b));) {
         bt_nn_enter(&e->nn, "", 0);
-        e->nn.graph->where = b->decoder;
+        e->nn.graph->where = e->model->head->name;
         const bt_value x = rows_of(e, b->rows, hidden, pooled);
         output(e, b, decode(e, b, transform(e, b, x)));
     }

@@ -33,7 +33,7 @@ struct bt_branch {
     const char *activation;     /* of ACT2FN; NULL: the configuration's hidden_act */
     const char *activation_key; /* of the configuration, `activation` when it is silent */
     const char *norm;
-    const char *decoder;
+    const char *decoder; /* NULL: always the table of words */
     const char *bias; /* of the decoder when it has a name of its own: "cls.predictions.bias" */
     enum bt_width width;
     enum bt_form form;
