@@ -53,8 +53,8 @@ enum bertc_status bt_arch_check_encoder(const struct bt_checkpoint *c, struct bt
 enum bertc_status bt_arch_activation(const struct bt_checkpoint *c, const char *key, const char *fallback,
                                      const char **out, struct bertc_error *err);
 
-/* The base of rotary angles: rope_theta in `parameters` (NULL: none), else the configuration's `key`, else the fallback.
- * BERTC_UNSUPPORTED when they are scaled. */
+/* The base of rotary angles: rope_theta in `parameters` (NULL: none), else the configuration's `key`, else the
+ * fallback. BERTC_UNSUPPORTED when they are scaled. */
 enum bertc_status bt_arch_rope(const struct bt_checkpoint *c, const struct bt_json *parameters, const char *key,
                                double fallback, double *out, struct bertc_error *err);
 

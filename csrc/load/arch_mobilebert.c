@@ -124,9 +124,9 @@ static bt_value embed(struct bt_encoder *e)
         const bt_value parts[] = {neighbours(e, x, true), x, neighbours(e, x, false)};
         x = bt_nn_cat(&e->nn, parts, 3, 2);
     }
-    if (m->trigrams || c->embedding != c->hidden) {
-        x = bt_nn_linear(&e->nn, x, "embeddings.embedding_transformation", c->hidden, BT_BIAS);
-    }
+    /* which the files have in any case */
+    const bt_value transformed = bt_nn_linear(&e->nn, x, "embeddings.embedding_transformation", c->hidden, BT_BIAS);
+    x = m->trigrams || c->embedding != c->hidden ? transformed : x;
     x = bt_nn_add(&e->nn, x, bt_encoder_positions(e, "embeddings.position_embeddings", c->hidden));
     x = bt_nn_add(&e->nn, x, bt_encoder_types(e, "embeddings.token_type_embeddings", c->hidden));
     return normalize(e, "embeddings.LayerNorm", c->hidden, usual_eps, x);
@@ -201,8 +201,8 @@ static bt_value decode_words(struct bt_encoder *e, bt_value x)
     const struct bt_config *c = e->config;
     const bt_value words = bt_head_vocabulary(e, "cls.predictions.decoder");
     bt_value table = bt_nn_swap(nn, words, 0, 1);
+    const bt_value rest = bt_nn_table(nn, "cls.predictions.dense", c->hidden - c->embedding, c->vocab);
     if (c->embedding < c->hidden) {
-        const bt_value rest = bt_nn_table(nn, "cls.predictions.dense", c->hidden - c->embedding, c->vocab);
         table = bt_nn_cat(nn, (const bt_value[]){table, rest}, 2, 0);
     }
     const bt_value bias = bt_head_vocabulary_bias(e, "cls.predictions.decoder", "cls.predictions.bias");

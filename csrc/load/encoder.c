@@ -50,6 +50,11 @@ static enum bertc_status check_input(const struct bt_encoder *e, enum bt_encoder
     return BERTC_OK;
 }
 
+static bool is_one(struct bt_graph *g, bt_expr size)
+{
+    return bt_expr_hint(g->exprs, size).i == 1 && bt_graph_same(g, size, bt_expr_int(g->exprs, 1));
+}
+
 static enum bertc_status check_sizes(const struct bt_encoder *e, enum bt_encoder_input first,
                                      enum bt_encoder_input input, struct bertc_error *err)
 {
@@ -57,9 +62,8 @@ static enum bertc_status check_sizes(const struct bt_encoder *e, enum bt_encoder
     const struct bt_value_info *a = &g->values[e->inputs[first]], *b = &g->values[e->inputs[input]];
     const int count = first == BT_IN_EMBEDS ? a->rank - 1 : a->rank;
     for (int d = 0; d < count; d++) {
-        int64_t size;
-        const bool one = input == BT_IN_POSITIONS && d == 0 && bt_expr_is_int(g->exprs, b->dims[d], &size) && size == 1;
-        if (!one && !bt_graph_same(g, a->dims[d], b->dims[d])) {
+        const bool shared = input == BT_IN_POSITIONS && d == 0 && is_one(g, b->dims[d]);
+        if (!shared && !bt_graph_same(g, a->dims[d], b->dims[d])) {
             return bt_error_set(err, BERTC_INPUT, "argument '%s' has another shape than %s", input_names[input],
                                 input_names[first]);
         }
@@ -143,6 +147,10 @@ void bt_encoder_begin(struct bt_encoder *e, const struct bt_tree *trees, const e
     }
     e->batch = bt_nn_dim(nn, *ids, 0);
     e->length = bt_nn_dim(nn, *ids, 1);
+    bt_value *positions = &e->inputs[BT_IN_POSITIONS];
+    if (*positions >= 0 && is_one(nn->graph, bt_nn_dim(nn, *positions, 0))) {
+        *positions = bt_nn_reshape(nn, *positions, 2, (const bt_expr[]){bt_nn_int(nn, 1), e->length});
+    }
     if (e->inputs[BT_IN_MASK] >= 0) {
         e->keep = keep_mask(nn, e->inputs[BT_IN_MASK]);
     }

@@ -34,7 +34,7 @@ static void list_inputs(const struct bt_model *model, enum bt_encoder_input *out
     out[(*count)++] = BT_IN_HIDDEN_STATES;
 }
 
-/* Ids and a mask: sizes that no weight has by chance. */
+/* Ids and a mask: sizes that no weight has by chance, where the table of positions allows. */
 static struct bertc_value example_of(const struct bt_model *model, enum bt_encoder_input input,
                                      const struct bertc_value *fallback)
 {
@@ -42,9 +42,10 @@ static struct bertc_value example_of(const struct bt_model *model, enum bt_encod
     if (input != BT_IN_IDS && input != BT_IN_MASK) {
         return *fallback;
     }
-    struct bt_tensor tensor = {.dtype = BT_I64, .rank = 2, .dims = {3, 11}};
+    const int64_t positions = model->config.positions, length = positions < 11 ? positions : 11;
+    struct bt_tensor tensor = {.dtype = BT_I64, .rank = 2, .dims = {3, length}};
     if (choices) {
-        tensor = (struct bt_tensor){.dtype = BT_I64, .rank = 3, .dims = {3, 5, 11}};
+        tensor = (struct bt_tensor){.dtype = BT_I64, .rank = 3, .dims = {3, 5, length}};
     }
     bt_contiguous_strides(tensor.rank, tensor.dims, tensor.strides);
     return (struct bertc_value){.kind = BERTC_TENSOR, .tensor = tensor};
