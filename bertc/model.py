@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from bertc import _core, arguments, packed, runtime
+from bertc import _core, arguments, hub, packed, runtime
 from bertc._core import InputError, UnsupportedError
 from bertc.outputs import ModelOutput
 
@@ -159,8 +159,16 @@ class Model:
         )
 
 
-def load(source: Any, threads: int | None = None, *, padding: Literal["mirror", "skip"] = "mirror") -> Model:
-    """Loads a model file, or a Hugging Face directory.
+def load(
+    source: Any,
+    threads: int | None = None,
+    *,
+    padding: Literal["mirror", "skip"] = "mirror",
+    revision: str | None = None,
+    token: str | bool | None = None,
+    local_files_only: bool = False,
+) -> Model:
+    """Loads a model file, a Hugging Face directory, or a model of the hub by its id.
 
     ``source`` is a path, a binary file object (read from its position), or bytes, memoryview, mmap and the like.
     Read-only memory is used in place and kept alive; writable memory is copied. ``threads`` limits this model's calls;
@@ -170,6 +178,9 @@ def load(source: Any, threads: int | None = None, *, padding: Literal["mirror", 
     and computes nothing for them, which is faster for batches of different lengths. Padding is what the model's own
     attention mask hides behind the end of a sequence. Results at real tokens, and pooled results, are the same bits
     either way.
+
+    A text that is no path but may be an id of the hub, "sentence-transformers/all-MiniLM-L6-v2", is fetched through
+    huggingface_hub into its cache, or found there: ``revision``, ``token`` and ``local_files_only`` are its.
     """
     if padding not in ("mirror", "skip"):
         raise ValueError(f"padding must be 'mirror' or 'skip', not {padding!r}")
@@ -178,7 +189,10 @@ def load(source: Any, threads: int | None = None, *, padding: Literal["mirror", 
     runtime.find_openblas()
     if isinstance(source, (str, os.PathLike)):
         path = os.fspath(source)
-        model = Model(_core.load_file(path, count, skip), os.path.basename(os.path.abspath(os.fsdecode(path))))
+        name = os.path.basename(os.path.abspath(os.fsdecode(path)))
+        if hub.is_id(source) and not os.path.exists(source):
+            path, name = hub.fetch(source, revision, token, local_files_only), source
+        model = Model(_core.load_file(path, count, skip), name)
         if model.warning:
             warnings.warn(f"{model._name}: {model.warning}", UserWarning, stacklevel=2)
         return model
