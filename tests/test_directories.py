@@ -10,7 +10,7 @@ from conftest import DATA, same
 import bertc
 
 DIRECTORIES = sorted(path for path in (DATA / "directories").iterdir())
-NOT_BY_TOKEN = ("albert", "deberta", "deberta-v2")  # ALBERT: the head of the fixture is a multiple choice
+NOT_BY_TOKEN = ("albert", "deberta", "deberta-v2", "xlnet")  # ALBERT: the head of the fixture is a multiple choice
 
 
 def expected_of(path):
@@ -193,6 +193,8 @@ def test_missing_weights_are_named(edited):
         ("modernbert", {"rope_scaling": {"type": "linear"}}, "rope_scaling is not supported"),
         ("nomic_bert", {"rope_parameters": {"rope_type": "yarn"}}, "rope_type 'yarn' is not supported, only 'default'"),
         ("nomic_bert", {"head_dim": 4}, "head_dim 4 is not supported, only 8"),
+        ("xlnet", {"attn_type": "uni"}, "attn_type 'uni' is not supported, only 'bi'"),
+        ("xlnet", {"architectures": ["XLNetForQuestionAnswering"]}, "'XLNetForQuestionAnswering' is not supported"),
         ("gte", {"rope_parameters": {"rope_theta": "x"}}, "rope_theta is not a number"),
     ],
     ids=lambda value: value if isinstance(value, str) and value.islower() and " " not in value else "",

@@ -41,7 +41,8 @@ static bool branch_is_there(const struct bt_model *model, const struct bt_branch
     const struct bt_named_tensor *decoder = b->decoder ? find(model, b->decoder, ".weight") : NULL;
     const bool dense = !b->dense || find(model, b->dense, ".weight");
     if (b->width == BT_WIDTH_VOCAB) {
-        return b->dense ? dense && (!b->norm || find(model, b->norm, ".weight")) : decoder != NULL;
+        return b->dense ? dense && (!b->norm || find(model, b->norm, ".weight"))
+                        : decoder || find(model, b->decoder, ".bias");
     }
     return decoder && dense && (b->form != BT_FORM_CHOICES || decoder->tensor.dims[0] == 1);
 }
@@ -60,7 +61,7 @@ bool bt_head_is_absent(const struct bt_model *model, const struct bt_head *head)
     bool absent = true;
     for (const struct bt_branch *b = NULL; absent && (b = next_branch(head, b));) {
         absent = !(b->dense && find(model, b->dense, ".weight")) && !(b->norm && find(model, b->norm, ".weight")) &&
-                 !(b->decoder && find(model, b->decoder, ".weight"));
+                 !(b->decoder && (find(model, b->decoder, ".weight") || find(model, b->decoder, ".bias")));
     }
     return absent;
 }

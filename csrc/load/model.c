@@ -135,8 +135,8 @@ static bool ends_with(const char *name, const char *end)
 /* Buffers that versions of transformers wrote, and parts of another head. */
 static bool is_left_over(const struct bt_model *model, const char *name)
 {
-    static const char *const buffers[] = {"position_ids", "token_type_ids", "inv_freq", "seq_relationship.weight",
-                                          "seq_relationship.bias"};
+    static const char *const buffers[] = {"position_ids", "token_type_ids",          "inv_freq",
+                                          "mask_emb",     "seq_relationship.weight", "seq_relationship.bias"};
     bool known = bt_head_owns(model, name);
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers && !known; i++) {
         known = ends_with(name, buffers[i]);

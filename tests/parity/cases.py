@@ -36,6 +36,7 @@ ALL = (*USUAL, "ForMultipleChoice")
 PAIRS = (*ALL, "ForPreTraining", "ForNextSentencePrediction")
 
 DISTIL = {"vocab_size": 40, "dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 24, "max_position_embeddings": 40}
+XLNET = {"vocab_size": 40, "d_model": 16, "n_layer": 2, "n_head": 2, "d_inner": 24, "use_mems_eval": False}
 NO_SPECIAL = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2}
 RELATIVE = {"type_vocab_size": 0, "relative_attention": True, "position_biased_input": False}
 BUCKETS = {"position_buckets": 8, "norm_rel_ebd": "layer_norm", "share_att_key": True}
@@ -114,6 +115,11 @@ def _cases() -> list[Case]:
     heads = ("Model", *ALL)
     cases.append(Case("DistilBert-small", "DistilBert", DISTIL, heads))
     cases.append(Case("DistilBert-larger", "DistilBert", {**DISTIL, "dim": 48, "n_heads": 3, "n_layers": 3}, heads))
+    heads = ("ForSequenceClassification", "ForTokenClassification", "ForQuestionAnsweringSimple", "ForMultipleChoice")
+    heads = ("Model", *heads, "LMHeadModel")
+    cases.append(Case("XLNet-small", "XLNet", XLNET, heads))
+    larger = {**XLNET, "d_model": 48, "n_head": 3, "n_layer": 3, "clamp_len": 4, "ff_activation": "relu"}
+    cases.append(Case("XLNet-larger", "XLNet", larger, heads))
     return cases
 
 

@@ -16,6 +16,7 @@ HEADS = {
     "ModernBert": "ForTokenClassification",
     "Albert": "ForMultipleChoice",
     "DebertaV2": "ForMaskedLM",
+    "XLNet": "ForQuestionAnsweringSimple",
 }
 
 
