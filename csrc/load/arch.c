@@ -104,7 +104,7 @@ static enum bertc_status read_sizes(const struct bt_checkpoint *c, struct bt_con
         {"vocab_size", 1, &config->vocab},          {"max_position_embeddings", 1, &config->positions},
         {"type_vocab_size", 0, &config->types},     {"hidden_size", 1, &config->hidden},
         {"intermediate_size", 1, &config->inner},   {"num_hidden_layers", 0, &config->layers},
-        {"num_attention_heads", 1, &config->heads}, {"pad_token_id", INT64_MIN, &config->pad},
+        {"num_attention_heads", 1, &config->heads}, {"pad_token_id", INT32_MIN, &config->pad},
     };
     enum bertc_status status = BERTC_OK;
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0] && !status; i++) {

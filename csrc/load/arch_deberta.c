@@ -79,6 +79,9 @@ static enum bertc_status read_v2(const struct bt_checkpoint *c, struct deberta *
     if (!d->normalizes && strcmp(norm, "none") != 0) {
         return bt_error_set(err, BERTC_UNSUPPORTED, "config.json: norm_rel_ebd '%.100s' is not supported", norm);
     }
+    if (d->taps > 0 && d->taps % 2 == 0) {
+        return bt_error_set(err, BERTC_FORMAT, "config.json: conv_kernel_size %lld is not odd", (long long)d->taps);
+    }
     return BERTC_OK;
 }
 

@@ -18,7 +18,7 @@ static enum bertc_status configure(const struct bt_checkpoint *c, struct bt_conf
         (status = bt_checkpoint_require_bool(c, "summary_use_proj", true, err))) {
         return status;
     }
-    return bt_checkpoint_int(c, "clamp_len", -1, INT64_MIN, farthest, err);
+    return bt_checkpoint_int(c, "clamp_len", -1, INT32_MIN, farthest, err);
 }
 
 /* What all layers attend with. */

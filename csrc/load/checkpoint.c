@@ -31,9 +31,9 @@ enum bertc_status bt_checkpoint_int(const struct bt_checkpoint *c, const char *k
 {
     const struct bt_json *value = bt_checkpoint_value(c, key);
     *out = fallback;
-    if (value && (value->kind != BT_JSON_INT || value->integer < lowest)) {
-        return bt_error_set(err, BERTC_FORMAT, "config.json: %s is not an integer of at least %lld", key,
-                            (long long)lowest);
+    if (value && (value->kind != BT_JSON_INT || value->integer < lowest || value->integer > INT32_MAX)) {
+        return bt_error_set(err, BERTC_FORMAT, "config.json: %s is not an integer from %lld to %d", key,
+                            (long long)lowest, INT32_MAX);
     }
     if (value) {
         *out = value->integer;
@@ -105,7 +105,7 @@ enum bertc_status bt_checkpoint_require_int(const struct bt_checkpoint *c, const
                                             struct bertc_error *err)
 {
     int64_t value;
-    enum bertc_status status = bt_checkpoint_int(c, key, only, INT64_MIN, &value, err);
+    enum bertc_status status = bt_checkpoint_int(c, key, only, INT32_MIN, &value, err);
     if (!status && value != only) {
         return bt_error_set(err, BERTC_UNSUPPORTED, "config.json: %s %lld is not supported, only %lld", key,
                             (long long)value, (long long)only);
