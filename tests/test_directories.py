@@ -116,6 +116,36 @@ def test_run_packed(path):
             assert np.abs(result[name] - own).max() <= 1e-5 * value.std(), name
 
 
+def in_half_precision(data: bytes) -> bytes:
+    """A safetensors file whose float32 weights became float16."""
+    size = int.from_bytes(data[:8], "little")
+    header, body = json.loads(data[8 : 8 + size]), data[8 + size :]
+    header.pop("__metadata__", None)
+    halves = b""
+    for entry in header.values():
+        begin, end = entry["data_offsets"]
+        half = np.frombuffer(body[begin:end], np.float32).astype(np.float16).tobytes()
+        entry.update(dtype="F16", data_offsets=[len(halves), len(halves) + len(half)])
+        halves += half
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + halves
+
+
+def test_half_precision_weights(path, edited):
+    folder = edited(path.name)
+    weights = folder / "model.safetensors"
+    weights.write_bytes(in_half_precision(weights.read_bytes()))
+    inputs, expected = expected_of(path)
+    model = bertc.load(folder)
+    for extra in ({}, {"output_attentions": True}):
+        outputs = model(**inputs, **extra)
+        for name, value in expected.items():
+            assert outputs[name].dtype == np.float16
+            rows = inputs["attention_mask"].astype(bool) if value.shape[:2] == inputs["input_ids"].shape else ...
+            assert np.abs(outputs[name] - value)[rows].max() <= 0.02 * value.std()
+
+
 # ---- heads ----
 
 

@@ -299,7 +299,7 @@ static bt_value without_padding(struct bt_encoder *e, bt_value x)
 {
     struct bt_nn *nn = &e->nn;
     const bt_value mask = e->inputs[BT_IN_MASK];
-    return mask >= 0 ? bt_nn_binary(nn, BT_OP_MUL, x, bt_nn_unsqueeze(nn, bt_nn_cast(nn, mask, BT_F32), 2)) : x;
+    return mask >= 0 ? bt_nn_binary(nn, BT_OP_MUL, x, bt_nn_unsqueeze(nn, bt_nn_cast(nn, mask, nn->dtype), 2)) : x;
 }
 
 static bt_value embed(struct bt_encoder *e)

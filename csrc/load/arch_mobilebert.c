@@ -110,7 +110,7 @@ static bt_value neighbours(struct bt_encoder *e, bt_value words, bool next)
     const bt_expr end =
         next ? bt_expr_binary(nn->graph->exprs, BT_EXPR_SUB, e->length, bt_nn_int(nn, 1)) : bt_nn_int(nn, 0);
     const struct bt_arg there[] = {bt_arg_value(bt_nn_range(nn, e->length)), bt_arg_expr(end)};
-    const bt_value factor = bt_nn_unsqueeze(nn, bt_nn_cast(nn, bt_nn_op(nn, BT_OP_NE, 2, there), BT_F32), 1);
+    const bt_value factor = bt_nn_unsqueeze(nn, bt_nn_cast(nn, bt_nn_op(nn, BT_OP_NE, 2, there), nn->dtype), 1);
     const bt_value ids = shifted(e, e->inputs[BT_IN_IDS], next);
     return bt_nn_binary(nn, BT_OP_MUL, bt_nn_embedding(nn, e->words, c->vocab, c->embedding, ids), factor);
 }

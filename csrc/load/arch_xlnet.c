@@ -47,7 +47,7 @@ static bt_value encode_distances(struct bt_encoder *e)
     }
     const bt_value angle = bt_nn_binary(nn, BT_OP_MUL, bt_nn_unsqueeze(nn, distance, 1), frequency);
     const bt_value parts[] = {bt_nn_unary(nn, BT_OP_SIN, angle), bt_nn_unary(nn, BT_OP_COS, angle)};
-    return bt_nn_unsqueeze(nn, bt_nn_cat(nn, parts, 2, 1), 0);
+    return bt_nn_unsqueeze(nn, bt_nn_cast(nn, bt_nn_cat(nn, parts, 2, 1), nn->dtype), 0);
 }
 
 /* [b, 1, s, s] of [b, s]: whether the values of query and key differ. */
@@ -76,6 +76,7 @@ static struct context context_of(struct bt_encoder *e)
         const bt_value hidden = bt_nn_unary(nn, BT_OP_LOGICAL_NOT, e->keep);
         const bt_value blocked = bt_nn_binary(nn, BT_OP_BITWISE_AND, hidden, pairs_that_differ(nn, place));
         c.mask = bt_nn_where(nn, blocked, bt_arg_float(g, -1e30), bt_arg_float(g, 0.0));
+        c.mask = bt_nn_cast(nn, c.mask, nn->dtype);
     }
     return c;
 }

@@ -17,7 +17,8 @@ static bt_value given_words(struct bt_encoder *e)
                                     (long long)bt_expr_hint(nn->graph->exprs, bt_nn_dim(nn, given, 2)).i,
                                     (long long)e->config->embedding));
     }
-    return bt_nn_reshape(nn, given, 3, (const bt_expr[]){e->batch, e->length, width});
+    const bt_expr shape[] = {e->batch, e->length, width};
+    return bt_nn_cast(nn, bt_nn_reshape(nn, given, 3, shape), nn->dtype);
 }
 
 bt_value bt_encoder_words(struct bt_encoder *e)
@@ -91,7 +92,8 @@ struct bt_arg bt_encoder_lowest(struct bt_encoder *e)
 
 bt_value bt_encoder_additive(struct bt_encoder *e, bt_value keep)
 {
-    return bt_nn_where(&e->nn, keep, bt_arg_float(e->nn.graph, 0.0), bt_encoder_lowest(e));
+    const bt_value bias = bt_nn_where(&e->nn, keep, bt_arg_float(e->nn.graph, 0.0), bt_encoder_lowest(e));
+    return bt_nn_cast(&e->nn, bias, e->nn.dtype);
 }
 
 bt_value bt_encoder_weigh(struct bt_encoder *e, bt_value scores, bt_value value)
@@ -148,7 +150,8 @@ struct bt_rotary bt_encoder_rotary(struct bt_encoder *e, double base, int64_t si
     position = bt_nn_unsqueeze(nn, bt_nn_unsqueeze(nn, position, 1), 3);
     const bt_value half = bt_nn_binary(nn, BT_OP_MUL, position, frequency);
     const bt_value angle = bt_nn_cat(nn, (const bt_value[]){half, half}, 2, 3);
-    return (struct bt_rotary){bt_nn_unary(nn, BT_OP_COS, angle), bt_nn_unary(nn, BT_OP_SIN, angle)};
+    return (struct bt_rotary){bt_nn_cast(nn, bt_nn_unary(nn, BT_OP_COS, angle), nn->dtype),
+                              bt_nn_cast(nn, bt_nn_unary(nn, BT_OP_SIN, angle), nn->dtype)};
 }
 
 bt_value bt_encoder_rotate(struct bt_encoder *e, struct bt_rotary rotary, bt_value x)

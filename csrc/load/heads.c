@@ -184,7 +184,7 @@ static bt_value mean_of_tokens(struct bt_encoder *e, bt_value hidden)
         const struct bt_arg mean[] = {bt_arg_value(hidden), bt_arg_exprs(&one, 1)};
         return bt_nn_op(nn, BT_OP_MEAN, 2, mean);
     }
-    mask = bt_nn_unsqueeze(nn, bt_nn_cast(nn, mask, BT_F32), 2);
+    mask = bt_nn_unsqueeze(nn, bt_nn_cast(nn, mask, nn->dtype), 2);
     const struct bt_arg sum[] = {bt_arg_value(bt_nn_binary(nn, BT_OP_MUL, hidden, mask)), bt_arg_exprs(&one, 1)};
     const struct bt_arg count[] = {bt_arg_value(mask), bt_arg_exprs(&one, 1)};
     return bt_nn_binary(nn, BT_OP_DIV, bt_nn_op(nn, BT_OP_SUM, 2, sum), bt_nn_op(nn, BT_OP_SUM, 2, count));

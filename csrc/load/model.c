@@ -98,6 +98,7 @@ static enum bertc_status build(const struct bt_model *model, const struct bt_tre
                                   .checkpoint = model->checkpoint,
                                   .log = log,
                                   .prefix = model->prefix,
+                                  .dtype = model->dtype,
                                   .scope = "",
                                   .err = err}};
     list_inputs(model, which, &count);
@@ -202,6 +203,18 @@ static enum bertc_status find_weights(struct bt_model *model, bool headless, str
     return status;
 }
 
+/* Of the first matrix; the others are taken as such. */
+static enum bt_dtype find_dtype(const struct bt_checkpoint *c)
+{
+    for (size_t i = 0; i < c->tensor_count; i++) {
+        const struct bt_tensor *tensor = &c->tensors[i].tensor;
+        if (tensor->rank == 2 && bt_dtype_is_float(tensor->dtype)) {
+            return tensor->dtype;
+        }
+    }
+    return BT_F32;
+}
+
 static enum bertc_status choose_head(struct bt_model *model, bool *headless, struct bertc_error *err)
 {
     const struct bt_arch *arch = model->arch;
@@ -240,6 +253,7 @@ enum bertc_status bt_model_open(struct bt_checkpoint *checkpoint, struct bt_mode
         return status;
     }
     checkpoint->aliases = model->arch->aliases;
+    model->dtype = find_dtype(checkpoint);
     model->prefix = bt_checkpoint_has_prefix(checkpoint, model->arch->prefix)     ? model->arch->prefix
                     : bt_checkpoint_has_prefix(checkpoint, "encoder.embeddings.") ? "encoder."
                                                                                   : "";

@@ -14,6 +14,7 @@ struct bt_model {
     const char *prefix;       /* the encoder's, as the weights have it: arch->prefix or "" */
     const char *architecture; /* "BertForMaskedLM" */
     const char *warning;      /* of weights that nothing uses; "" */
+    enum bt_dtype dtype; /* of its arithmetic */
     bool pooled;              /* the bare model has its pooler */
     struct bertc_param *params;
     struct bertc_value *defaults, *example; /* one per param */

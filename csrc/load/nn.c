@@ -58,7 +58,7 @@ static bt_value stand_in(struct bt_nn *nn, int rank, const int64_t *dims)
     for (int d = 0; d < rank; d++) {
         shape[d] = bt_nn_int(nn, dims[d]);
     }
-    const struct bt_arg args[] = {bt_arg_exprs(shape, rank), bt_arg_float(nn->graph, 0.0), bt_arg_dtype(BT_F32)};
+    const struct bt_arg args[] = {bt_arg_exprs(shape, rank), bt_arg_float(nn->graph, 0.0), bt_arg_dtype(nn->dtype)};
     return bt_nn_op(nn, BT_OP_FULL, 3, args);
 }
 
@@ -84,7 +84,7 @@ bt_value bt_nn_weight(struct bt_nn *nn, const char *name, int rank, const int64_
     if (!nn->status) {
         nn->status = bt_graph_constant(nn->graph, &weight->tensor, weight->name, &value, nn->err);
     }
-    return nn->status ? BT_NO_VALUE : value;
+    return nn->status ? BT_NO_VALUE : bt_nn_cast(nn, value, nn->dtype);
 }
 
 static bt_value weight_of(struct bt_nn *nn, const char *name, const char *part, int rank, const int64_t *dims)

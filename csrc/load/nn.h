@@ -11,6 +11,7 @@ struct bt_nn {
     const struct bt_checkpoint *checkpoint;
     struct bt_weight_log *log; /* of a trial build, in which a missing weight is noted and taken for zeros; else NULL */
     const char *prefix; /* before all names: "bert.", or "" */
+    enum bt_dtype dtype; /* of the arithmetic: most weights\' */
     const char *scope; /* between it and the names that functions take: "encoder.layer.3." */
     struct bertc_error *err;
     enum bertc_status status;
