@@ -116,26 +116,32 @@ def test_run_packed(path):
             assert np.abs(result[name] - own).max() <= 1e-5 * value.std(), name
 
 
-def in_half_precision(data: bytes) -> bytes:
-    """A safetensors file whose float32 weights became float16."""
+def read_weights(folder) -> dict[str, np.ndarray]:
+    data = (folder / "model.safetensors").read_bytes()
     size = int.from_bytes(data[:8], "little")
     header, body = json.loads(data[8 : 8 + size]), data[8 + size :]
     header.pop("__metadata__", None)
-    halves = b""
-    for entry in header.values():
-        begin, end = entry["data_offsets"]
-        half = np.frombuffer(body[begin:end], np.float32).astype(np.float16).tobytes()
-        entry.update(dtype="F16", data_offsets=[len(halves), len(halves) + len(half)])
-        halves += half
+    return {
+        name: np.frombuffer(body[slice(*entry["data_offsets"])], np.float32).reshape(entry["shape"])
+        for name, entry in header.items()
+    }
+
+
+def write_weights(folder, weights: dict[str, np.ndarray]) -> None:
+    header, body = {}, b""
+    for name, array in weights.items():
+        own = array.tobytes()
+        dtype = {"float32": "F32", "float16": "F16"}[array.dtype.name]
+        header[name] = {"dtype": dtype, "shape": array.shape, "data_offsets": [len(body), len(body) + len(own)]}
+        body += own
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text + halves
+    (folder / "model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + body)
 
 
 def test_half_precision_weights(path, edited):
     folder = edited(path.name)
-    weights = folder / "model.safetensors"
-    weights.write_bytes(in_half_precision(weights.read_bytes()))
+    write_weights(folder, {name: array.astype(np.float16) for name, array in read_weights(folder).items()})
     inputs, expected = expected_of(path)
     model = bertc.load(folder)
     for extra in ({}, {"output_attentions": True}):
@@ -144,6 +150,71 @@ def test_half_precision_weights(path, edited):
             assert outputs[name].dtype == np.float16
             rows = inputs["attention_mask"].astype(bool) if value.shape[:2] == inputs["input_ids"].shape else ...
             assert np.abs(outputs[name] - value)[rows].max() <= 0.02 * value.std()
+
+
+CURATED = [
+    ("embeddings.word_embeddings", "embeddings.piece_embeddings"),
+    ("embeddings.token_type_embeddings", "embeddings.type_embeddings"),
+    ("embeddings.LayerNorm", "embeddings.embed_output_layer_norm"),
+    ("encoder.layer.", "layers."),
+    ("attention.self.", "mha."),
+    ("attention.output.dense", "mha.output"),
+    ("attention.output.LayerNorm", "attn_residual_layer_norm"),
+    ("intermediate.dense", "ffn.intermediate"),
+    ("output.dense", "ffn.output"),
+    ("output.LayerNorm", "ffn_residual_layer_norm"),
+]
+
+
+def curated(name: str) -> str:
+    for old, new in CURATED:
+        name = name.replace(old, new)
+    return name
+
+
+def joined(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Queries, keys and values in one weight."""
+    result = {}
+    for name, array in weights.items():
+        if "mha.query" in name:
+            parts = [weights[name.replace("query", part)] for part in ("query", "key", "value")]
+            result[name.replace("query", "input")] = np.concatenate(parts)
+        elif "mha.key" not in name and "mha.value" not in name:
+            result[name] = array
+    return result
+
+
+@pytest.mark.parametrize("prefix", ["", "encoder."])
+@pytest.mark.parametrize("join", [False, True])
+def test_names_of_curated_transformers(edited, prefix, join):
+    folder = edited("camembert")
+    weights = {curated(name): array for name, array in read_weights(folder).items() if "pooler" not in name}
+    weights = joined(weights) if join else weights
+    write_weights(folder, {prefix + name: array for name, array in weights.items()})
+    inputs, expected = expected_of(DATA / "directories" / "camembert")
+    model = bertc.load(folder)
+    assert not model.warning
+    outputs = model(**inputs)
+    assert list(outputs) == ["last_hidden_state"]
+    value = expected["last_hidden_state"]
+    assert np.abs(outputs[0] - value).max() <= 2e-5 * value.std()
+
+
+def test_names_of_transformers_itself(edited):
+    """GTE's, which save_pretrained turns into those of the hub."""
+    folder = edited("gte")
+    weights = {}
+    for name, array in read_weights(folder).items():
+        name = name.replace("encoder.layer.", "layers.").replace("attention.o_proj", "self_attn.o_proj")
+        name = name.replace("attn_ln", "post_attention_layernorm").replace("mlp_ln", "post_mlp_layernorm")
+        parts = ["q", "k", "v"] if "qkv_proj" in name else ["up", "gate"] if "up_gate_proj" in name else []
+        for part, rows in zip(parts, np.split(array, len(parts) or 1)):
+            weights[name.replace("attention.qkv", f"self_attn.{part}").replace("up_gate", part)] = rows
+        if not parts:
+            weights[name] = array
+    write_weights(folder, weights)
+    inputs, _ = expected_of(DATA / "directories" / "gte")
+    assert same(dict(bertc.load(folder)(**inputs)), dict(bertc.load(DATA / "directories" / "gte")(**inputs)))
 
 
 # ---- heads ----

@@ -17,12 +17,13 @@ enum bertc_status bt_checkpoint_index(struct bt_checkpoint *checkpoint, struct b
 
 const struct bt_json *bt_checkpoint_value(const struct bt_checkpoint *c, const char *key)
 {
-    const struct bt_json *value = bt_json_get(c->config, key);
+    const struct bt_json *value = NULL;
     for (size_t i = 0; !value && c->aliases && c->aliases[i][0]; i++) {
         if (strcmp(c->aliases[i][0], key) == 0) {
             value = bt_json_get(c->config, c->aliases[i][1]);
         }
     }
+    value = value ? value : bt_json_get(c->config, key);
     return value && value->kind != BT_JSON_NULL ? value : NULL;
 }
 

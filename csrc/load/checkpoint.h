@@ -9,7 +9,7 @@
 struct bt_checkpoint {
     struct bt_arena *arena; /* of all this and of what architectures add */
     const struct bt_json *config;
-    const char *const (*aliases)[2]; /* of keys in config, ended by NULL: {"hidden_size", "dim"}; or NULL */
+    const char *const (*aliases)[2]; /* what keys are called here, ended by NULL: {"hidden_size", "dim"}; or NULL */
     const struct bt_named_tensor *tensors;
     size_t tensor_count;
     struct bt_map index; /* name -> number in tensors */

@@ -55,8 +55,6 @@ bt_value bt_encoder_types(struct bt_encoder *e, const char *name, int64_t width)
 bt_value bt_encoder_positions(struct bt_encoder *e, const char *name, int64_t width);
 /* Rows pad + 1, pad + 2, ... for tokens, and pad for padding, by the ids (RoBERTa). */
 bt_value bt_encoder_positions_by_id(struct bt_encoder *e, const char *name, int64_t pad);
-/* The positions as they are: [1, s] or what was given. */
-bt_value bt_encoder_position_ids(struct bt_encoder *e);
 
 /* ---- layers ---- */
 

@@ -77,12 +77,6 @@ bt_value bt_encoder_positions_by_id(struct bt_encoder *e, const char *name, int6
     return bt_nn_binary(nn, BT_OP_EMBEDDING, table, positions);
 }
 
-bt_value bt_encoder_position_ids(struct bt_encoder *e)
-{
-    const bt_value given = e->inputs[BT_IN_POSITIONS];
-    return given >= 0 ? given : bt_nn_unsqueeze(&e->nn, bt_nn_range(&e->nn, e->length), 0);
-}
-
 /* ---- attention ---- */
 
 struct bt_arg bt_encoder_lowest(struct bt_encoder *e)
@@ -138,6 +132,13 @@ bt_value bt_encoder_attend(struct bt_encoder *e, bt_value query, bt_value key, b
 
 /* ---- rotary positions ---- */
 
+/* [1, s], or what was given. */
+static bt_value position_ids(struct bt_encoder *e)
+{
+    const bt_value given = e->inputs[BT_IN_POSITIONS];
+    return given >= 0 ? given : bt_nn_unsqueeze(&e->nn, bt_nn_range(&e->nn, e->length), 0);
+}
+
 struct bt_rotary bt_encoder_rotary(struct bt_encoder *e, double base, int64_t size)
 {
     struct bt_nn *nn = &e->nn;
@@ -146,7 +147,7 @@ struct bt_rotary bt_encoder_rotary(struct bt_encoder *e, double base, int64_t si
     const bt_value exponent = bt_nn_with_int(nn, BT_OP_DIV, bt_nn_cast(nn, even, BT_F32), size);
     const struct bt_arg power[] = {bt_arg_float(g, base), bt_arg_value(exponent)};
     const bt_value frequency = bt_nn_unary(nn, BT_OP_RECIPROCAL, bt_nn_op(nn, BT_OP_POW, 2, power));
-    bt_value position = bt_nn_cast(nn, bt_encoder_position_ids(e), BT_F32);
+    bt_value position = bt_nn_cast(nn, position_ids(e), BT_F32);
     position = bt_nn_unsqueeze(nn, bt_nn_unsqueeze(nn, position, 1), 3);
     const bt_value half = bt_nn_binary(nn, BT_OP_MUL, position, frequency);
     const bt_value angle = bt_nn_cat(nn, (const bt_value[]){half, half}, 2, 3);

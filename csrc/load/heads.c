@@ -47,7 +47,7 @@ static bool branch_is_there(const struct bt_model *model, const struct bt_branch
     return decoder && dense && (b->form != BT_FORM_CHOICES || decoder->tensor.dims[0] == 1);
 }
 
-bool bt_head_is_there(const struct bt_model *model, const struct bt_head *head)
+static bool head_is_there(const struct bt_model *model, const struct bt_head *head)
 {
     bool there = true;
     for (const struct bt_branch *b = NULL; there && (b = next_branch(head, b));) {
@@ -73,7 +73,7 @@ static const struct bt_head *head_by_name(const struct bt_model *model, const ch
     for (size_t i = 0; i < model->arch->head_count; i++) {
         const struct bt_head *head = &model->arch->heads[i];
         if (strcmp(head->name, name) == 0) {
-            if (bt_head_is_there(model, head)) {
+            if (head_is_there(model, head)) {
                 return head;
             }
             first = first ? first : head;
@@ -124,7 +124,7 @@ static enum bertc_status choose_by_weights(const struct bt_model *model, const s
     *out = NULL;
     for (size_t i = 0; i < model->arch->head_count; i++) {
         const struct bt_head *head = &model->arch->heads[i];
-        const int weight = bt_head_is_there(model, head) ? weight_of_head(model, head) : 0;
+        const int weight = head_is_there(model, head) ? weight_of_head(model, head) : 0;
         if (weight > most) {
             *out = head;
             most = weight;

@@ -67,8 +67,6 @@ struct bt_head {
 enum bertc_status bt_head_choose(const struct bt_model *model, const struct bt_head **out, struct bertc_error *err);
 /* Whether a name belongs to any head of the architecture, or to its pooler. */
 bool bt_head_owns(const struct bt_model *model, const char *name);
-/* Whether all that tells its branches apart is among the weights. */
-bool bt_head_is_there(const struct bt_model *model, const struct bt_head *head);
 bool bt_head_is_absent(const struct bt_model *model, const struct bt_head *head); /* nothing of any branch */
 bool bt_head_takes_choices(const struct bt_head *head);
 bool bt_head_pools(const struct bt_head *head);
