@@ -37,10 +37,11 @@ static bool fits(struct bt_encoder *e, const struct bt_bert_names *n)
 {
     char name[BT_WEIGHT_NAME];
     snprintf(name, sizeof name, "%.*s.weight", (int)strcspn(n->query, "@"), n->query);
-    const char *scope = e->nn.scope;
+    const char *scope = e->nn.scope, *where = e->nn.graph->where;
     bt_nn_enter(&e->nn, n->layer, 0);
     const bool there = bt_nn_has(&e->nn, name);
     e->nn.scope = scope;
+    e->nn.graph->where = where;
     return there;
 }
 
