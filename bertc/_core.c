@@ -72,6 +72,16 @@ static PyObject *model_producer(PyObject *self, void *Py_UNUSED(closure))
     return bt_convert_text(bertc_model_producer(model_of(self)));
 }
 
+static PyObject *model_architecture(PyObject *self, void *Py_UNUSED(closure))
+{
+    return bt_convert_text(bertc_model_architecture(model_of(self)));
+}
+
+static PyObject *model_warning(PyObject *self, void *Py_UNUSED(closure))
+{
+    return bt_convert_text(bertc_model_warning(model_of(self)));
+}
+
 static PyObject *model_params(PyObject *self, PyObject *Py_UNUSED(unused))
 {
     size_t count;
@@ -360,6 +370,8 @@ static PyMethodDef model_methods[] = {
 static PyGetSetDef model_getset[] = {
     {"format", model_format, NULL, "What kind of file it came from", NULL},
     {"producer", model_producer, NULL, "The program that wrote the file, '' when unknown", NULL},
+    {"architecture", model_architecture, NULL, "'BertForMaskedLM', of a Hugging Face directory; else ''", NULL},
+    {"warning", model_warning, NULL, "What a person should know about the file, '' when nothing", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -197,6 +197,16 @@ const char *bertc_model_producer(const struct bertc_model *model)
     return model->program->producer;
 }
 
+const char *bertc_model_architecture(const struct bertc_model *model)
+{
+    return model->program->architecture ? model->program->architecture : "";
+}
+
+const char *bertc_model_warning(const struct bertc_model *model)
+{
+    return model->program->warning ? model->program->warning : "";
+}
+
 const struct bertc_param *bertc_model_params(const struct bertc_model *model, size_t *count)
 {
     *count = model->program->param_count;

@@ -74,6 +74,10 @@ BERTC_API void bertc_model_free(struct bertc_model *model); /* NULL is fine; cal
 
 BERTC_API const char *bertc_model_format(const struct bertc_model *model); /* "TorchScript archive", ... */
 BERTC_API const char *bertc_model_producer(const struct bertc_model *model); /* "torch 1.0-1.2", "" when unknown */
+/* "BertForMaskedLM", of a Hugging Face directory; else "". Its results are named as transformers names them. */
+BERTC_API const char *bertc_model_architecture(const struct bertc_model *model);
+/* What a person should know about the file, such as weights that nothing uses; "": nothing. */
+BERTC_API const char *bertc_model_warning(const struct bertc_model *model);
 BERTC_API const struct bertc_param *bertc_model_params(const struct bertc_model *model, size_t *count);
 BERTC_API const struct bertc_weight *bertc_model_weights(const struct bertc_model *model, size_t *count);
 /* The graph's text (of the latest signature called, else of the traced example), by bt_alloc: free with bertc_free. */

@@ -13,6 +13,8 @@ struct bt_program {
     struct bt_file *file; /* that its weights lie in */
     const char *format;
     const char *producer;
+    const char *architecture; /* "BertForMaskedLM", of a directory; NULL */
+    const char *warning;      /* what a person should know about the file; NULL or "": nothing */
     struct bertc_param *params; /* of forward, without self */
     struct bertc_value *defaults; /* one per param; meaningful when !required */
     size_t param_count;
