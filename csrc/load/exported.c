@@ -1,0 +1,193 @@
+/* exported.c: load a torch.export archive (.pt2): find its program and weights, build graphs from them */
+#include "load/exported.h"
+
+#include <string.h>
+
+#define NEWEST_SCHEMA 8
+#define OLD_PROGRAM "serialized_exported_program.json" /* before torch 2.8 */
+
+struct program {
+    struct bt_program base; /* first: the caller knows only this */
+    struct bt_file *file;
+    struct bt_arena arena;
+    struct bt_archive archive;
+    struct bt_exported exported;
+};
+
+/* "model" of "models/model.json"; NULL when the member is no program. */
+static const char *model_of(const struct bt_archive *archive, size_t i, size_t *size)
+{
+    static const char folder[] = "models/", suffix[] = ".json";
+    const char *name = bt_archive_name(archive, i);
+    const size_t length = name ? strlen(name) : 0, start = sizeof folder - 1, end = sizeof suffix - 1;
+    if (length <= start + end || strncmp(name, folder, start) != 0 || strcmp(name + length - end, suffix) != 0) {
+        return NULL;
+    }
+    *size = length - start - end;
+    return name + start;
+}
+
+bool bt_exported_probe(struct bt_span bytes)
+{
+    struct bt_archive archive = {0};
+    bool found = false;
+    size_t size;
+    if (bt_zip_probe(bytes) && bt_zip_open(bytes, &archive.zip, NULL) == BERTC_OK) {
+        found = bt_archive_has(&archive, OLD_PROGRAM);
+        for (size_t i = 0; i < archive.zip.count && !found; i++) {
+            found = model_of(&archive, i, &size) != NULL;
+        }
+    }
+    bt_archive_close(&archive);
+    return found;
+}
+
+static void free_program(struct bt_program *base)
+{
+    struct program *p = (struct program *)base;
+    bt_exported_close(&p->exported);
+    bt_archive_close(&p->archive);
+    bt_arena_free(&p->arena);
+    bt_file_unref(p->file);
+    bt_free(p);
+}
+
+static enum bertc_status build(const struct bt_program *base, const struct bertc_value *args, struct bt_graph *graph,
+                               struct bertc_error *err)
+{
+    return bt_exported_build(&((const struct program *)base)->exported, args, graph, err);
+}
+
+/* The program to run: the one called "model", else the only one. Its name is "" in old archives. */
+static enum bertc_status find_model(struct program *p, const char **out, struct bertc_error *err)
+{
+    const char *found = NULL;
+    size_t found_size = 0, count = 0;
+    if (bt_archive_has(&p->archive, OLD_PROGRAM)) {
+        *out = "";
+        p->exported.member = OLD_PROGRAM;
+        return BERTC_OK;
+    }
+    for (size_t i = 0; i < p->archive.zip.count; i++) {
+        size_t size;
+        const char *model = model_of(&p->archive, i, &size);
+        if (!model) {
+            continue;
+        }
+        count++;
+        found = model;
+        found_size = size;
+        if (size == 5 && !memcmp(model, "model", size)) {
+            count = 1;
+            break;
+        }
+    }
+    if (count != 1) {
+        return bt_error_set(err, BERTC_UNSUPPORTED, "the archive holds %zu programs, and none is called 'model'",
+                            count);
+    }
+    char *name = bt_arena_string(&p->arena, found, found_size);
+    p->exported.member = name ? bt_arena_printf(&p->arena, "models/%s.json", name) : NULL;
+    *out = name;
+    return p->exported.member ? BERTC_OK : bt_error_memory(err);
+}
+
+static enum bertc_status check_schema(const struct bt_exported *e, struct bertc_error *err)
+{
+    const struct bt_json *schema = bt_json_get(e->program, "schema_version");
+    const struct bt_json *major = bt_json_get(schema, "major");
+    int64_t version;
+    if (!bt_json_int(major ? major : schema, &version) || version < 1) {
+        return bt_error_set(err, BERTC_FORMAT, "%s: it has no schema_version", e->member);
+    }
+    if (version > NEWEST_SCHEMA) {
+        return bt_error_set(err, BERTC_UNSUPPORTED, "%s: it is of schema %lld, bertc knows those up to %d", e->member,
+                            (long long)version, NEWEST_SCHEMA);
+    }
+    return BERTC_OK;
+}
+
+static enum bertc_status read_json(struct program *p, struct bertc_error *err)
+{
+    struct bt_exported *e = &p->exported;
+    struct bt_span text;
+    struct bt_json *root;
+    enum bertc_status status = bt_archive_read(&p->archive, e->member, &text, err);
+    if (status) {
+        return status;
+    }
+    if ((status = bt_json_parse(text, &p->arena, &root, err))) {
+        return status == BERTC_MEMORY ? status : bt_error_prefix(err, "%s", e->member);
+    }
+    e->program = root;
+    e->graph = bt_json_get(bt_json_get(root, "graph_module"), "graph");
+    return check_schema(e, err);
+}
+
+/* The tensors that a state dict has: parameters and buffers, not the constants of the code. */
+static enum bertc_status list_weights(struct program *p, struct bertc_error *err)
+{
+    const struct bt_exported *e = &p->exported;
+    struct bt_program *base = &p->base;
+    base->weights = bt_arena_alloc(&p->arena, e->weights.count, sizeof *base->weights);
+    if (!base->weights) {
+        return bt_error_memory(err);
+    }
+    for (size_t i = 0; i < e->weights.count; i++) {
+        const struct bt_exported_tensor *w = &e->weights.items[i];
+        if (w->role != BT_EXPORTED_CONSTANT) {
+            base->weights[base->weight_count++] =
+                (struct bertc_weight){w->name, w->tensor, w->role == BT_EXPORTED_PARAMETER};
+        }
+    }
+    return BERTC_OK;
+}
+
+static enum bertc_status describe(struct program *p, struct bertc_error *err)
+{
+    const struct bt_exported *e = &p->exported;
+    struct bt_program *base = &p->base;
+    const char *version = bt_json_string(bt_json_get(e->program, "torch_version"));
+    bool memory = false;
+    base->format = "torch.export archive";
+    base->producer = version ? bt_arena_printf(&p->arena, "torch %.60s", version) : "torch 2.1-2.4";
+    base->params = e->params;
+    base->defaults = e->defaults;
+    base->param_count = e->param_count;
+    base->example = bt_exported_example(e, &memory);
+    return base->producer && !memory ? BERTC_OK : bt_error_memory(err);
+}
+
+static enum bertc_status read_program(struct program *p, struct bertc_error *err)
+{
+    const char *model;
+    enum bertc_status status;
+    if ((status = bt_archive_open(bt_file_bytes(p->file), &p->arena, &p->archive, err)) ||
+        (status = find_model(p, &model, err)) || (status = read_json(p, err)) ||
+        (status = bt_exported_read_weights(&p->exported, &p->archive, model, err)) ||
+        (status = bt_exported_read_signature(&p->exported, err)) || (status = list_weights(p, err))) {
+        return status;
+    }
+    return describe(p, err);
+}
+
+enum bertc_status bt_exported_load(struct bt_file *file, const char *name, struct bt_program **out,
+                                   struct bertc_error *err)
+{
+    (void)name;
+    struct program *p = bt_calloc(1, sizeof *p);
+    if (!p) {
+        return bt_error_memory(err);
+    }
+    p->base.build = build;
+    p->base.free = free_program;
+    p->file = bt_file_ref(file);
+    p->exported.arena = &p->arena;
+    enum bertc_status status = read_program(p, err);
+    if (status) {
+        free_program(&p->base);
+        return status;
+    }
+    *out = &p->base;
+    return BERTC_OK;
+}
