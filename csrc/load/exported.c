@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "format/zip_directory.h"
+
 #define NEWEST_SCHEMA 8
 #define OLD_PROGRAM "serialized_exported_program.json" /* before torch 2.8 */
 
@@ -14,32 +16,47 @@ struct program {
     struct bt_exported exported;
 };
 
-/* "model" of "models/model.json"; NULL when the member is no program. */
-static const char *model_of(const struct bt_archive *archive, size_t i, size_t *size)
+/* "model" of "models/model.json"; NULL when a member of that name is no program. */
+static const char *model_of(const char *name, size_t length, size_t *size)
 {
     static const char folder[] = "models/", suffix[] = ".json";
-    const char *name = bt_archive_name(archive, i);
-    const size_t length = name ? strlen(name) : 0, start = sizeof folder - 1, end = sizeof suffix - 1;
-    if (length <= start + end || strncmp(name, folder, start) != 0 || strcmp(name + length - end, suffix) != 0) {
+    const size_t start = sizeof folder - 1, end = sizeof suffix - 1;
+    if (length <= start + end || memcmp(name, folder, start) != 0 || memcmp(name + length - end, suffix, end) != 0) {
         return NULL;
     }
     *size = length - start - end;
     return name + start;
 }
 
+/* Whether a member's full name is that of a program, at the top or in the one folder that torch puts all into. */
+static bool is_program(struct bt_span name)
+{
+    const char *text = (const char *)name.data, *slash = name.size ? memchr(text, '/', name.size) : NULL;
+    const size_t behind = slash ? (size_t)(slash + 1 - text) : 0;
+    const size_t old = sizeof OLD_PROGRAM - 1;
+    size_t size;
+    return model_of(text, name.size, &size) || model_of(text + behind, name.size - behind, &size) ||
+           (name.size - behind == old && memcmp(text + behind, OLD_PROGRAM, old) == 0);
+}
+
 bool bt_exported_probe(struct bt_span bytes)
 {
-    struct bt_archive archive = {0};
-    bool found = false;
-    size_t size;
-    if (bt_zip_probe(bytes) && bt_zip_open(bytes, &archive.zip, NULL) == BERTC_OK) {
-        found = bt_archive_has(&archive, OLD_PROGRAM);
-        for (size_t i = 0; i < archive.zip.count && !found; i++) {
-            found = model_of(&archive, i, &size) != NULL;
+    struct bt_zip_directory directory;
+    struct bt_zip_record record;
+    size_t at = 0;
+    if (!bt_zip_probe(bytes) || bt_zip_directory_find(bytes, &directory, NULL) != BERTC_OK) {
+        return false;
+    }
+    const struct bt_span records = {bytes.data + directory.offset, (size_t)directory.size};
+    for (uint64_t i = 0; i < directory.count; i++) {
+        if (bt_zip_directory_next(records, &at, &record, NULL) != BERTC_OK) {
+            return false;
+        }
+        if (is_program(record.name)) {
+            return true;
         }
     }
-    bt_archive_close(&archive);
-    return found;
+    return false;
 }
 
 static void free_program(struct bt_program *base)
@@ -70,7 +87,8 @@ static enum bertc_status find_model(struct program *p, const char **out, struct 
     }
     for (size_t i = 0; i < p->archive.zip.count; i++) {
         size_t size;
-        const char *model = model_of(&p->archive, i, &size);
+        const char *name = bt_archive_name(&p->archive, i);
+        const char *model = name ? model_of(name, strlen(name), &size) : NULL;
         if (!model) {
             continue;
         }

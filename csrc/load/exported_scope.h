@@ -23,7 +23,7 @@ enum bertc_status bt_exported_define(struct bt_exported_scope *scope, const char
 /* Lets a name stand for a weight. */
 enum bertc_status bt_exported_define_weight(struct bt_exported_scope *scope, const char *name, size_t weight,
                                             struct bertc_error *err);
-/* The value of an argument: {"as_tensor": {"name": "view_1"}}, {"as_ints": [1, 2]}. A sub-graph is BERTC_UNSUPPORTED. */
+/* The value of an argument: {"as_tensor": {"name": "view_1"}}, {"as_ints": [1, 2]}; none of a sub-graph. */
 enum bertc_status bt_exported_argument(struct bt_exported_scope *scope, const struct bt_json *argument,
                                        struct bt_dyn *out, struct bertc_error *err);
 /* The name in {"as_tensor": {"name": ...}}, {"as_sym_int": {"as_name": ...}}, {"name": ...}; NULL when it has none. */
