@@ -42,13 +42,17 @@ enum bertc_status bt_load(struct bt_file *file, const char *name, struct bt_prog
 enum bertc_status bt_load_directory(const char *path, struct bt_program **out, struct bertc_error *err);
 
 /* Makes the graph's inputs from call arguments, depth first: one leaf a tensor, its dims symbols. Leaves of the same
- * rank share the symbol of an axis when its size is the same there. Makes one tree per argument in the
- * graph's arena, in which TENSOR values are the leaves and SCALAR/STRING/NONE are constants of this build. */
+ * rank share the symbol of an axis when its size is the same there. `fixed`, where not NULL, has a byte for each
+ * tensor: its set bits are dimensions that the graph takes as constants. Makes one tree per argument in the graph's
+ * arena, in which TENSOR values are the leaves and SCALAR/STRING/NONE are constants of this build. */
 enum bertc_status bt_bind_inputs(struct bt_graph *graph, const struct bertc_param *params,
-                                 const struct bertc_value *args, size_t count, struct bt_tree **out,
-                                 struct bertc_error *err);
+                                 const struct bertc_value *args, size_t count, const uint8_t *fixed,
+                                 struct bt_tree **out, struct bertc_error *err);
 
 /* loaders */
+bool bt_exported_probe(struct bt_span bytes);
+enum bertc_status bt_exported_load(struct bt_file *file, const char *name, struct bt_program **out,
+                                   struct bertc_error *err);
 bool bt_torchscript_probe(struct bt_span bytes);
 enum bertc_status bt_torchscript_load(struct bt_file *file, const char *name, struct bt_program **out,
                                       struct bertc_error *err);

@@ -179,7 +179,7 @@ static enum bertc_status try_build(const struct bt_model *model, struct bt_weigh
     struct bt_tree *inputs;
     bt_graph_init(&graph, err);
     enum bertc_status status =
-        graph.exprs ? bt_bind_inputs(&graph, model->params, model->example, model->param_count, &inputs, err)
+        graph.exprs ? bt_bind_inputs(&graph, model->params, model->example, model->param_count, NULL, &inputs, err)
                     : bt_error_memory(err);
     if (!status) {
         status = build(model, inputs, &graph, log, err);

@@ -43,7 +43,7 @@ static enum bertc_status build(const struct bt_program *base, const struct bertc
 {
     const struct program *p = (const struct program *)base;
     struct bt_tree *inputs;
-    enum bertc_status status = bt_bind_inputs(graph, base->params, args, base->param_count, &inputs, err);
+    enum bertc_status status = bt_bind_inputs(graph, base->params, args, base->param_count, NULL, &inputs, err);
     return status ? status : bt_interp_build(&p->script, p->code, p->forward, inputs, base->param_count, graph, err);
 }
 
@@ -210,7 +210,7 @@ static const char *producer(const struct program *p)
 static enum bertc_status read_program(struct program *p, struct bertc_error *err)
 {
     enum bertc_status status;
-    if ((status = bt_archive_open(bt_file_bytes(p->base.file), &p->arena, &p->archive, err)) ||
+    if ((status = bt_archive_open_script(bt_file_bytes(p->base.file), &p->arena, &p->archive, err)) ||
         (status = read_code(p, err))) {
         return status;
     }
