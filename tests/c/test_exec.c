@@ -339,7 +339,8 @@ static void test_halves(void)
         CHECK(net_run(&net, 1) && net.plan->outputs[0].dtype == BT_F16);
         CHECK(net_equals(&net, 0, (double[]){0, -0.25, -0.5, -0.75}, 4, 0));
         CHECK(net_equals(&net, 1, (double[]){6, 8, 4, 6, 8, 10}, 6, 0));
-        CHECK(bt_weights_size(net.weights).converted == (5 + 6) * sizeof(float)); /* no repeated dim is copied; the sum */
+        CHECK(bt_weights_size(net.weights).converted ==
+              (5 + 6) * sizeof(float)); /* no repeated dim is copied; the sum */
     }
     net_free(&net);
 }
