@@ -17,10 +17,10 @@ MEANINGS = {
 class Memory(NamedTuple):
     """Where a model's memory is, in bytes; print it for a table.
 
-    Weights are held once: a matrix that was packed, at the first or second call, leaves the mapped file's pages to the system, and
-    only what is read from the file as it lies (embeddings, biases) stays in ``file_resident``; those pages are shared
-    with other processes and the system may take them back at any time. Memory that you gave to ``bertc.load`` is yours:
-    it is neither in ``file_resident`` nor in ``total``.
+    Weights are held once: a matrix that was packed, at the first or second call, leaves the mapped file's pages to the
+    system, and only what is read from the file as it lies (embeddings, biases) stays in ``file_resident``; those pages
+    are shared with other processes and the system may take them back at any time. Memory that you gave to
+    ``bertc.load`` is yours: it is neither in ``file_resident`` nor in ``total``.
     """
 
     file: int

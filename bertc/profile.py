@@ -98,7 +98,10 @@ class Profile:
 
 
 def measure(core: _core.Model, values: tuple[Any, ...], threads: int, repeat: int) -> Profile:
-    """The fastest of `repeat` calls after two that warm up: the second packs weights. `values` are a call's arguments as the core takes them."""
+    """The fastest of `repeat` calls after two that warm up: the second packs weights.
+
+    `values` are a call's arguments as the core takes them.
+    """
     for _ in range(2):
         core.profile(values, threads)
     peak = _core.peak(PEAK_SECONDS)
