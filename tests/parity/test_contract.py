@@ -1,5 +1,5 @@
-"""A sequence's result is bit for bit the same alone, in any batch, at any padding, with one or two threads, packed or not:
-real MiniLM weights, batches that hypothesis chooses.
+"""A sequence's result is bit for bit the same alone, in any batch, at any padding, with one or two threads, packed or
+not: real MiniLM weights, batches that hypothesis chooses.
 """
 
 import importlib.util
