@@ -23,6 +23,7 @@ enum bertc_status bt_file_wrap(const void *data, size_t size, void (*release)(vo
                                struct bt_file **out, struct bertc_error *err);
 
 struct bt_span bt_file_bytes(const struct bt_file *file);
+const char *bt_file_path(const struct bt_file *file); /* as it was given; NULL: lent memory */
 struct bt_file *bt_file_ref(struct bt_file *file); /* returns file */
 void bt_file_unref(struct bt_file *file);          /* NULL is fine */
 

@@ -14,6 +14,8 @@ struct axis {
 
 struct binder {
     struct bt_graph *graph;
+    const uint8_t *fixed; /* per tensor, a bit a dimension; NULL: none */
+    size_t tensors;       /* bound so far */
     struct axis *axes;
     size_t axis_count, axis_cap;
 };
@@ -57,7 +59,13 @@ static enum bertc_status bind_tensor(struct binder *b, const char *name, const s
                                      struct bt_tree *out, struct bertc_error *err)
 {
     bt_expr dims[BT_MAX_RANK];
+    const unsigned fixed = b->fixed ? b->fixed[b->tensors] : 0;
+    b->tensors++;
     for (int i = 0; i < tensor->rank; i++) {
+        if (fixed >> i & 1) {
+            dims[i] = bt_expr_int(b->graph->exprs, tensor->dims[i]);
+            continue;
+        }
         enum bertc_status status = axis_symbol(b, tensor->rank, i, tensor->dims[i], &dims[i], err);
         if (status) {
             return status;
@@ -128,10 +136,10 @@ static enum bertc_status bind_value(struct binder *b, const char *name, const st
 }
 
 enum bertc_status bt_bind_inputs(struct bt_graph *graph, const struct bertc_param *params,
-                                 const struct bertc_value *args, size_t count, struct bt_tree **out,
-                                 struct bertc_error *err)
+                                 const struct bertc_value *args, size_t count, const uint8_t *fixed,
+                                 struct bt_tree **out, struct bertc_error *err)
 {
-    struct binder binder = {.graph = graph};
+    struct binder binder = {.graph = graph, .fixed = fixed};
     struct bt_tree *trees = bt_arena_alloc(&graph->arena, count, sizeof *trees);
     enum bertc_status status = trees ? BERTC_OK : bt_error_memory(err);
     *out = trees;

@@ -18,6 +18,7 @@ struct bt_program {
     struct bertc_weight *weights;
     size_t weight_count;
     struct bertc_value *example; /* one per param: the traced inputs (shapes and dtypes; data may be NULL), or NULL */
+    bool example_guessed;       /* its sizes are made up: that they do not fit says nothing of the file */
     /* Builds the graph for arguments of this structure, these dtypes and ranks, deciding open conditions by their
      * dimensions (bt_bind_inputs makes the symbols). One value per param, defaults filled in; `graph` is new. */
     enum bertc_status (*build)(const struct bt_program *program, const struct bertc_value *args, struct bt_graph *graph,
@@ -38,13 +39,17 @@ enum bertc_status bt_load(struct bt_file *file, const char *name, struct bt_prog
 enum bertc_status bt_load_directory(const char *path, struct bt_program **out, struct bertc_error *err);
 
 /* Makes the graph's inputs from call arguments, depth first: one leaf a tensor, its dims symbols. Leaves of the same
- * rank share the symbol of an axis when its size is the same there. Makes one tree per argument in the
- * graph's arena, in which TENSOR values are the leaves and SCALAR/STRING/NONE are constants of this build. */
+ * rank share the symbol of an axis when its size is the same there. `fixed`, where not NULL, has a byte for each
+ * tensor: its set bits are dimensions that the graph takes as constants. Makes one tree per argument in the graph's
+ * arena, in which TENSOR values are the leaves and SCALAR/STRING/NONE are constants of this build. */
 enum bertc_status bt_bind_inputs(struct bt_graph *graph, const struct bertc_param *params,
-                                 const struct bertc_value *args, size_t count, struct bt_tree **out,
-                                 struct bertc_error *err);
+                                 const struct bertc_value *args, size_t count, const uint8_t *fixed,
+                                 struct bt_tree **out, struct bertc_error *err);
 
 /* loaders */
+bool bt_onnx_probe(struct bt_span bytes);
+enum bertc_status bt_onnx_load(struct bt_file *file, const char *name, struct bt_program **out,
+                               struct bertc_error *err);
 bool bt_torchscript_probe(struct bt_span bytes);
 enum bertc_status bt_torchscript_load(struct bt_file *file, const char *name, struct bt_program **out,
                                       struct bertc_error *err);

@@ -38,7 +38,7 @@ static enum bertc_status build(const struct bt_program *base, const struct bertc
 {
     const struct program *p = (const struct program *)base;
     struct bt_tree *inputs;
-    enum bertc_status status = bt_bind_inputs(graph, base->params, args, base->param_count, &inputs, err);
+    enum bertc_status status = bt_bind_inputs(graph, base->params, args, base->param_count, NULL, &inputs, err);
     return status ? status : bt_interp_build(&p->script, p->code, p->forward, inputs, base->param_count, graph, err);
 }
 
