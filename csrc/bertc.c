@@ -75,7 +75,7 @@ static enum bertc_status build_example(struct bertc_model *model, struct bertc_e
     enum bertc_status status = BERTC_OK;
     if (example_arguments(model->program, &arena, &args)) {
         status = bt_cache_build(&model->cache, model->program, args, err);
-        if (status == BERTC_INPUT && !model->program->example) {
+        if (status == BERTC_INPUT && (!model->program->example || model->program->example_guessed)) {
             status = BERTC_OK;
         }
     }

@@ -15,6 +15,7 @@ struct bt_file {
     atomic_int refs;
     struct bt_span bytes;
     void *mapping; /* NULL for an empty file and for borrowed memory */
+    char *path;    /* NULL for borrowed memory */
     void (*release)(void *owner);
     void *owner;
 };
@@ -74,7 +75,14 @@ enum bertc_status bt_file_map(const char *path, struct bt_file **out, struct ber
         return io_error(err, errno, path, "cannot open it");
     }
     struct bt_file *file = file_new();
-    enum bertc_status status = file ? map_descriptor(fd, path, file, err) : bt_error_memory(err);
+    const size_t size = strlen(path) + 1;
+    enum bertc_status status = BERTC_MEMORY;
+    if (file && (file->path = bt_alloc(size, 1))) {
+        memcpy(file->path, path, size);
+        status = map_descriptor(fd, path, file, err);
+    } else {
+        bt_error_memory(err);
+    }
     close(fd);
     if (status != BERTC_OK) {
         bt_file_unref(file);
@@ -144,6 +152,11 @@ struct bt_span bt_file_bytes(const struct bt_file *file)
     return file->bytes;
 }
 
+const char *bt_file_path(const struct bt_file *file)
+{
+    return file->path;
+}
+
 struct bt_file *bt_file_ref(struct bt_file *file)
 {
     atomic_fetch_add_explicit(&file->refs, 1, memory_order_relaxed);
@@ -161,5 +174,6 @@ void bt_file_unref(struct bt_file *file)
     if (file->release) {
         file->release(file->owner);
     }
+    bt_free(file->path);
     bt_free(file);
 }

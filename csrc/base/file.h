@@ -30,6 +30,7 @@ void bt_file_drop(const struct bt_file *file, const void *data, size_t size);
 size_t bt_file_resident(const struct bt_file *file);
 
 struct bt_span bt_file_bytes(const struct bt_file *file);
+const char *bt_file_path(const struct bt_file *file); /* as it was given; NULL: lent memory */
 struct bt_file *bt_file_ref(struct bt_file *file); /* returns file */
 void bt_file_unref(struct bt_file *file);          /* NULL is fine */
 

@@ -10,7 +10,7 @@
 /* Bytes by step name, INT64_MAX when they cannot be counted; the other steps need none. Each is defined next to its
  * step function. */
 extern bt_step_scratch_fn bt_scratch_linear, bt_scratch_matmul, bt_scratch_layer_norm, bt_scratch_sdpa,
-    bt_scratch_conv1d, bt_scratch_linear_dynamic, bt_scratch_sort;
+    bt_scratch_conv1d, bt_scratch_linear_dynamic, bt_scratch_sort, bt_scratch_matmul_integer;
 
 /* Cuts a step's workspace into arrays. The plan cuts nothing (data NULL) to learn the sum; the run makes the same cuts
  * again, so that both agree. */

@@ -122,6 +122,56 @@ enum bertc_status bt_infer_matmul(struct bt_inference *in)
     return status;
 }
 
+static bool is_byte(enum bt_dtype dtype)
+{
+    return dtype == BT_U8 || dtype == BT_I8;
+}
+
+/* NONE, or a zero point: one, or where there may be more a vector of `size`. */
+static enum bertc_status check_zero_point(struct bt_inference *in, int i, const struct bt_value_info *of, bt_expr size)
+{
+    const struct bt_value_info *info;
+    enum bertc_status status = bt_infer_optional(in, i, &info);
+    int64_t one;
+    if (status || !info) {
+        return status;
+    }
+    const bool single =
+        info->rank == 0 || (info->rank == 1 && bt_expr_is_int(in->g->exprs, info->dims[0], &one) && one == 1);
+    const bool column = size >= 0 && info->rank == 1 && bt_graph_same(in->g, info->dims[0], size);
+    if (info->dtype != of->dtype || (!single && !column)) {
+        return bt_infer_refuse(in, "the zero point is %s%s; bertc handles one a tensor, and one a column of weights",
+                               bt_dtype_name(info->dtype), bt_infer_shape_of(in, info));
+    }
+    return BERTC_OK;
+}
+
+enum bertc_status bt_infer_matmul_integer(struct bt_inference *in)
+{
+    const struct bt_value_info *self, *other;
+    enum bertc_status status = bt_infer_tensor(in, 0, &self);
+    if (!status) {
+        status = bt_infer_tensor(in, 1, &other);
+    }
+    if (status) {
+        return status;
+    }
+    if (!is_byte(self->dtype) || !is_byte(other->dtype) || self->rank < 1 || other->rank != 2) {
+        return bt_infer_refuse(in, "operands %s%s and %s%s; bertc handles bytes, and of the second operand matrices",
+                               bt_dtype_name(self->dtype), bt_infer_shape_of(in, self), bt_dtype_name(other->dtype),
+                               bt_infer_shape_of(in, other));
+    }
+    if (!bt_graph_same(in->g, self->dims[self->rank - 1], other->dims[0])) {
+        return bt_infer_misfit(in, "shapes %s and %s do not multiply", bt_infer_shape_of(in, self),
+                               bt_infer_shape_of(in, other));
+    }
+    bt_infer_like(in, self);
+    in->out->dtype = BT_I32;
+    in->out->dims[self->rank - 1] = other->dims[1];
+    status = check_zero_point(in, 2, self, BT_NO_EXPR);
+    return status ? status : check_zero_point(in, 3, other, other->dims[1]);
+}
+
 /* NONE, or a tensor with the trailing dims of `input`. */
 static enum bertc_status check_trailing(struct bt_inference *in, int i, const char *name,
                                         const struct bt_value_info *input, int64_t count)

@@ -114,8 +114,7 @@ const char *bt_dyn_type_name(const struct bt_lower *l, const struct bt_dyn *d)
     return d->scalar < 0 ? "number" : scalars[bt_expr_type(l->graph->exprs, d->scalar)];
 }
 
-/* The number in a 0-dim tensor of the file. */
-static bt_expr read_number(struct bt_exprs *x, const struct bt_tensor *t)
+bt_expr bt_dyn_read_number(struct bt_exprs *x, const struct bt_tensor *t)
 {
     union {
         float f32;
@@ -149,7 +148,7 @@ static enum bertc_status tensor_from_pickle(struct bt_lower *l, const struct bt_
 {
     struct bt_var *var;
     if (t->rank == 0 && !t->quantized) {
-        bt_expr number = read_number(l->graph->exprs, t);
+        bt_expr number = bt_dyn_read_number(l->graph->exprs, t);
         var = number < 0 ? NULL : bt_var_number(l, number, t->dtype);
     } else {
         bt_value value;

@@ -77,6 +77,8 @@ bool bt_dyn_dict_set(struct bt_lower *l, struct bt_dyn *dict, struct bt_dyn key,
 const struct bt_dyn *bt_dyn_dict_get(const struct bt_lower *l, const struct bt_dyn *dict, const struct bt_dyn *key);
 /* "Tensor", "int", "List", ... for messages. */
 const char *bt_dyn_type_name(const struct bt_lower *l, const struct bt_dyn *d);
+/* The number in a 0-dim tensor of the file. */
+bt_expr bt_dyn_read_number(struct bt_exprs *x, const struct bt_tensor *t);
 /* Any plain pickle value (constants, attributes): tensors become graph constants named `name`; 0-dim tensors become
  * known numbers. */
 enum bertc_status bt_dyn_from_pickle(struct bt_lower *l, const struct bt_pickle *p, const char *name,

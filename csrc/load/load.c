@@ -8,6 +8,7 @@
 
 static const struct bt_loader loaders[] = {
     {"torch.export archive", bt_exported_probe, bt_exported_load},
+    {"ONNX model", bt_onnx_probe, bt_onnx_load},
     {"TorchScript archive", bt_torchscript_probe, bt_torchscript_load},
 };
 
@@ -38,7 +39,6 @@ static const struct {
     {HEAD("\x80"), BERTC_UNSUPPORTED,
      "this is a plain pickle, which is not a model that can run; trace the model with "
      "torch.jit.trace and save that"},
-    {HEAD("\x08"), BERTC_UNSUPPORTED, "this looks like an ONNX model, which is not supported yet"},
 #undef HEAD
 };
 

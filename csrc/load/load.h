@@ -21,6 +21,7 @@ struct bt_program {
     struct bertc_weight *weights;
     size_t weight_count;
     struct bertc_value *example; /* one per param: the traced inputs (shapes and dtypes; data may be NULL), or NULL */
+    bool example_guessed;       /* its sizes are made up: that they do not fit says nothing of the file */
     /* Builds the graph for arguments of this structure, these dtypes and ranks, deciding open conditions by their
      * dimensions (bt_bind_inputs makes the symbols). One value per param, defaults filled in; `graph` is new. */
     enum bertc_status (*build)(const struct bt_program *program, const struct bertc_value *args, struct bt_graph *graph,
@@ -53,6 +54,9 @@ enum bertc_status bt_bind_inputs(struct bt_graph *graph, const struct bertc_para
 bool bt_exported_probe(struct bt_span bytes);
 enum bertc_status bt_exported_load(struct bt_file *file, const char *name, struct bt_program **out,
                                    struct bertc_error *err);
+bool bt_onnx_probe(struct bt_span bytes);
+enum bertc_status bt_onnx_load(struct bt_file *file, const char *name, struct bt_program **out,
+                               struct bertc_error *err);
 bool bt_torchscript_probe(struct bt_span bytes);
 enum bertc_status bt_torchscript_load(struct bt_file *file, const char *name, struct bt_program **out,
                                       struct bertc_error *err);
