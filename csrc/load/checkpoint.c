@@ -4,17 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum bertc_status bt_checkpoint_index(struct bt_checkpoint *checkpoint, struct bertc_error *err)
-{
-    for (size_t i = 0; i < checkpoint->tensor_count; i++) {
-        const char *name = checkpoint->tensors[i].name;
-        if (!bt_map_put(&checkpoint->index, checkpoint->arena, name, strlen(name), i)) {
-            return bt_error_memory(err);
-        }
-    }
-    return BERTC_OK;
-}
-
 /* The key's value, NULL when there is none. */
 static const struct bt_json *config_value(const struct bt_checkpoint *c, const char *key)
 {

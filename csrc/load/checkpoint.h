@@ -14,8 +14,6 @@ struct bt_checkpoint {
     struct bt_map index; /* name -> number in tensors */
 };
 
-enum bertc_status bt_checkpoint_index(struct bt_checkpoint *checkpoint, struct bertc_error *err);
-
 /* Values of config.json; the fallback when it has no such key (or null), BERTC_FORMAT when the value is of another
  * kind. */
 enum bertc_status bt_checkpoint_size(const struct bt_checkpoint *c, const char *key, int64_t fallback, int64_t *out,

@@ -139,7 +139,7 @@ static bt_expr read_number(struct bt_exprs *x, const struct bt_tensor *t)
     case BT_I8: return bt_expr_int(x, v.i8);
     case BT_U8: return bt_expr_int(x, v.u8);
     case BT_BOOL: return bt_expr_bool(x, v.u8 != 0);
-    case BT_DTYPE_COUNT: break;
+    default: break;
     }
     return BT_NO_EXPR;
 }

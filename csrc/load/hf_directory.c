@@ -1,14 +1,15 @@
-/* hf_directory.c: load a Hugging Face directory: config.json and model.safetensors */
+/* hf_directory.c: load a Hugging Face directory: config.json and weights; or these two from elsewhere */
 #include <string.h>
-#include <unistd.h>
 
+#include "base/text.h"
 #include "load/arch.h"
 #include "load/load.h"
+#include "load/state.h"
 
 struct program {
     struct bt_program base; /* first: the caller knows only this */
     struct bt_arena arena;
-    struct bt_file *weights;
+    struct bt_state *state;
     struct bt_checkpoint checkpoint;
     const struct bt_arch *arch;
     const void *plan;
@@ -18,7 +19,7 @@ static void free_program(struct bt_program *base)
 {
     struct program *p = (struct program *)base;
     bt_arena_free(&p->arena);
-    bt_file_unref(p->weights);
+    bt_state_unref(p->state);
     bt_free(p);
 }
 
@@ -31,94 +32,36 @@ static enum bertc_status build(const struct bt_program *base, const struct bertc
     return status ? status : p->arch->build(p->plan, inputs, graph, err);
 }
 
-static enum bertc_status map_member(struct program *p, const char *directory, const char *name, struct bt_file **out,
-                                    struct bertc_error *err)
+static enum bertc_status read_config(struct program *p, struct bt_span config, struct bertc_error *err)
 {
-    const char *path = bt_arena_printf(&p->arena, "%s/%s", directory, name);
-    return path ? bt_file_map(path, out, err) : bt_error_memory(err);
-}
-
-static bool has_member(struct program *p, const char *directory, const char *name)
-{
-    const char *path = bt_arena_printf(&p->arena, "%s/%s", directory, name);
-    return path && access(path, F_OK) == 0;
-}
-
-static enum bertc_status read_config(struct program *p, const char *directory, struct bertc_error *err)
-{
-    struct bt_file *file;
-    struct bt_json *config;
-    enum bertc_status status = map_member(p, directory, "config.json", &file, err);
+    struct bt_json *json;
+    enum bertc_status status = bt_json_parse(config, &p->arena, &json, err);
     if (status) {
-        return status;
+        return status == BERTC_FORMAT ? bt_error_prefix(err, "config.json") : status;
     }
-    status = bt_json_parse(bt_file_bytes(file), &p->arena, &config, err);
-    bt_file_unref(file);
-    if (status == BERTC_FORMAT) {
-        return bt_error_prefix(err, "config.json");
-    }
-    if (status) {
-        return status;
-    }
-    p->checkpoint.config = config;
-    const char *model_type = bt_json_string(bt_json_get(config, "model_type"));
+    p->checkpoint.config = json;
+    const char *model_type = bt_json_string(bt_json_get(json, "model_type"));
     if (!model_type) {
         return bt_error_set(err, BERTC_FORMAT, "config.json: no model_type");
     }
     return bt_arch_find(model_type, &p->arch, err);
 }
 
-/* What to say when there is no model.safetensors. */
-static enum bertc_status refuse_weights(struct program *p, const char *directory, struct bertc_error *err)
+static void take_state(struct program *p, struct bt_state *state)
 {
-    static const struct {
-        const char *name, *text;
-    } others[] = {
-        {"model.safetensors.index.json", "the weights are split over several files, which is not supported yet"},
-        {"pytorch_model.bin",
-         "the weights are in pytorch_model.bin; save the model again with safe_serialization=True"},
-    };
-    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
-        if (has_member(p, directory, others[i].name)) {
-            return bt_error_set(err, BERTC_UNSUPPORTED, "%s", others[i].text);
-        }
-    }
-    return bt_error_set(err, BERTC_FORMAT, "the directory has a config.json but no model.safetensors");
+    p->state = bt_state_ref(state);
+    p->checkpoint.tensors = state->tensors;
+    p->checkpoint.tensor_count = state->count;
+    p->checkpoint.index = state->index;
+    p->base.weights = state->weights;
+    p->base.weight_count = state->count;
 }
 
-static enum bertc_status read_weights(struct program *p, const char *directory, struct bertc_error *err)
-{
-    struct bt_checkpoint *c = &p->checkpoint;
-    struct bt_named_tensor *tensors;
-    if (!has_member(p, directory, "model.safetensors")) {
-        return refuse_weights(p, directory, err);
-    }
-    enum bertc_status status = map_member(p, directory, "model.safetensors", &p->weights, err);
-    if (status) {
-        return status;
-    }
-    status = bt_safetensors_read(bt_file_bytes(p->weights), &p->arena, &tensors, &c->tensor_count, err);
-    if (status) {
-        return status == BERTC_MEMORY ? status : bt_error_prefix(err, "model.safetensors");
-    }
-    c->tensors = tensors;
-    p->base.weights = bt_arena_alloc(&p->arena, c->tensor_count, sizeof *p->base.weights);
-    if (!p->base.weights) {
-        return bt_error_memory(err);
-    }
-    for (size_t i = 0; i < c->tensor_count; i++) {
-        const struct bt_tensor *tensor = &tensors[i].tensor;
-        p->base.weights[i] = (struct bertc_weight){tensors[i].name, *tensor, bt_dtype_is_float(tensor->dtype)};
-    }
-    p->base.weight_count = c->tensor_count;
-    return bt_checkpoint_index(c, err);
-}
-
-static enum bertc_status describe(struct program *p, struct bertc_error *err)
+static enum bertc_status describe(struct program *p, const char *format, struct bertc_error *err)
 {
     struct bt_program *base = &p->base;
     const char *version = bt_json_string(bt_json_get(p->checkpoint.config, "transformers_version"));
-    base->format = bt_arena_printf(&p->arena, "Hugging Face directory (%s)", p->arch->model_type);
+    base->format = bt_arena_printf(&p->arena, "%s (%s)", format, p->arch->model_type);
     base->producer = version ? bt_arena_printf(&p->arena, "transformers %s", version) : "";
     base->param_count = p->arch->param_count;
     base->params = bt_arena_copy(&p->arena, p->arch->params, base->param_count * sizeof *base->params);
@@ -126,17 +69,22 @@ static enum bertc_status describe(struct program *p, struct bertc_error *err)
     return base->format && base->producer && base->params && base->defaults ? BERTC_OK : bt_error_memory(err);
 }
 
-static enum bertc_status read_program(struct program *p, const char *directory, struct bertc_error *err)
+static enum bertc_status read_program(struct program *p, struct bt_span config, struct bt_state *state,
+                                      const char *format, struct bertc_error *err)
 {
-    enum bertc_status status;
-    if ((status = read_config(p, directory, err)) || (status = read_weights(p, directory, err)) ||
-        (status = p->arch->prepare(&p->checkpoint, &p->plan, err))) {
+    enum bertc_status status = read_config(p, config, err);
+    if (status) {
         return status;
     }
-    return describe(p, err);
+    take_state(p, state);
+    if ((status = p->arch->prepare(&p->checkpoint, &p->plan, err))) {
+        return status;
+    }
+    return describe(p, format, err);
 }
 
-enum bertc_status bt_load_directory(const char *path, struct bt_program **out, struct bertc_error *err)
+enum bertc_status bt_load_configured(struct bt_span config, struct bt_state *state, const char *format,
+                                     struct bt_program **out, struct bertc_error *err)
 {
     struct program *p = bt_calloc(1, sizeof *p);
     if (!p) {
@@ -145,11 +93,37 @@ enum bertc_status bt_load_directory(const char *path, struct bt_program **out, s
     p->base.build = build;
     p->base.free = free_program;
     p->checkpoint.arena = &p->arena;
-    enum bertc_status status = read_program(p, path, err);
+    enum bertc_status status = read_program(p, config, state, format, err);
     if (status) {
         free_program(&p->base);
         return status;
     }
     *out = &p->base;
     return BERTC_OK;
+}
+
+static enum bertc_status map_config(const char *directory, struct bt_file **out, struct bertc_error *err)
+{
+    struct bt_text path = {0};
+    bt_text_add(&path, "%s/config.json", directory);
+    enum bertc_status status = path.failed ? bt_error_memory(err) : bt_file_map(path.data, out, err);
+    bt_free(path.data);
+    return status;
+}
+
+enum bertc_status bt_load_directory(const char *path, struct bt_program **out, struct bertc_error *err)
+{
+    struct bt_file *config;
+    enum bertc_status status = map_config(path, &config, err);
+    if (status) {
+        return status;
+    }
+    struct bt_state *state = bt_state_new();
+    status = state ? bt_state_read_path(state, path, err) : bt_error_memory(err);
+    if (!status) {
+        status = bt_load_configured(bt_file_bytes(config), state, "Hugging Face directory", out, err);
+    }
+    bt_state_unref(state);
+    bt_file_unref(config);
+    return status;
 }

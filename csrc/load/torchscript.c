@@ -205,7 +205,7 @@ static const char *producer(const struct program *p)
 static enum bertc_status read_program(struct program *p, struct bertc_error *err)
 {
     enum bertc_status status;
-    if ((status = bt_archive_open(bt_file_bytes(p->file), &p->arena, &p->archive, err)) ||
+    if ((status = bt_archive_open_script(bt_file_bytes(p->file), &p->arena, &p->archive, err)) ||
         (status = read_code(p, err))) {
         return status;
     }
