@@ -1,4 +1,4 @@
-"""Builds bertc._core from csrc/ and the two C files of the package. BERTC_MODE=debug|asan|tsan chooses other flags."""
+"""Builds bertc._core from csrc/ and the C files of the package. BERTC_MODE=debug|asan|tsan chooses other flags."""
 
 import os
 import shlex
@@ -12,7 +12,7 @@ from setuptools.command.build_ext import build_ext
 sys.path.insert(0, str(Path(__file__).resolve().parent / "tools"))
 import cbuild
 
-BINDING = [Path("bertc/_core.c"), Path("bertc/_convert.c")]
+BINDING = [Path("bertc/_core.c"), Path("bertc/_convert.c"), Path("bertc/_state_dict.c")]
 
 
 class BuildCore(build_ext):

@@ -4,6 +4,7 @@ from bertc._core import Error, FormatError, InputError, UnsupportedError
 from bertc.model import Input, Model, load
 from bertc.outputs import ModelOutput
 from bertc.runtime import get_num_threads, set_num_threads
+from bertc.state import from_state_dict, load_state_dict
 
 __version__ = "0.1.0"
 
@@ -15,7 +16,9 @@ __all__ = [
     "Model",
     "ModelOutput",
     "UnsupportedError",
+    "from_state_dict",
     "get_num_threads",
     "load",
+    "load_state_dict",
     "set_num_threads",
 ]

@@ -5,10 +5,11 @@
 #include <numpy/arrayobject.h>
 
 /* NumPy has no bfloat16: weights show its bits, results come as float32 (result_array). */
-static const int numpy_types[BT_DTYPE_COUNT] = {
+static const int numpy_types[BT_STORED_DTYPE_COUNT] = {
     [BT_F32] = NPY_FLOAT32, [BT_F64] = NPY_FLOAT64, [BT_F16] = NPY_FLOAT16, [BT_BF16] = NPY_UINT16,
     [BT_I64] = NPY_INT64,   [BT_I32] = NPY_INT32,   [BT_I16] = NPY_INT16,   [BT_I8] = NPY_INT8,
-    [BT_U8] = NPY_UINT8,    [BT_BOOL] = NPY_BOOL,
+    [BT_U8] = NPY_UINT8,    [BT_BOOL] = NPY_BOOL,   [BT_U16] = NPY_UINT16,  [BT_U32] = NPY_UINT32,
+    [BT_U64] = NPY_UINT64,
 };
 
 int bt_convert_init(void)
@@ -256,6 +257,34 @@ PyObject *bt_convert_sequence(const struct bertc_value *value, PyObject *result,
 }
 
 /* ---- weights ---- */
+
+int bt_convert_stored(struct bt_tensor *tensor, PyObject *object, bool bfloat16)
+{
+    PyArrayObject *array = (PyArrayObject *)object;
+    int dtype = 0;
+    while (dtype < BT_STORED_DTYPE_COUNT &&
+           (dtype == BT_BF16 || !PyArray_Check(object) || numpy_types[dtype] != PyArray_TYPE(array))) {
+        dtype++;
+    }
+    if (dtype == BT_STORED_DTYPE_COUNT || (bfloat16 && dtype != BT_U16) || PyArray_NDIM(array) > BT_MAX_RANK ||
+        !PyArray_ISBEHAVED_RO(array)) {
+        PyErr_SetString(PyExc_TypeError, "the core takes aligned arrays of native numbers");
+        return -1;
+    }
+    *tensor = (struct bt_tensor){
+        .dtype = bfloat16 ? BT_BF16 : (enum bt_dtype)dtype, .rank = PyArray_NDIM(array), .data = PyArray_DATA(array)};
+    const npy_intp item = (npy_intp)bt_dtype_size(tensor->dtype);
+    for (int i = 0; i < tensor->rank; i++) {
+        const npy_intp stride = PyArray_STRIDE(array, i);
+        tensor->dims[i] = PyArray_DIM(array, i);
+        if (tensor->dims[i] > 1 && (stride < 0 || stride % item != 0)) {
+            PyErr_SetString(PyExc_ValueError, "the core takes arrays of whole, ascending strides");
+            return -1;
+        }
+        tensor->strides[i] = tensor->dims[i] > 1 ? stride / item : 1;
+    }
+    return 0;
+}
 
 PyObject *bt_convert_weight(const struct bt_tensor *tensor, PyObject *owner)
 {

@@ -1,24 +1,21 @@
 /* _core.c: the Python module over csrc/bertc.h: loads models, runs them, raises their errors */
+#include "_core.h"
+
 #include "_convert.h"
+#include "_state_dict.h"
 
-struct module_state {
-    PyObject *error;
-    PyObject *format_error;
-    PyObject *unsupported_error;
-    PyObject *input_error;
-    PyTypeObject *model_type;
-};
-
-/* One loaded model. `source` is the caller's memory that it reads from: a buffer export, so that it cannot move. */
+/* One loaded model. `source` is the caller's memory that it reads from: a buffer export, so that it cannot move; or
+ * `state` is the State object that it was made of. */
 struct model_object {
     PyObject_HEAD
     struct bertc_model *model;
     Py_buffer source;
+    PyObject *state;
 };
 
 /* ---- errors ---- */
 
-static PyObject *raise_error(const struct module_state *state, const struct bertc_error *err)
+PyObject *bt_core_raise(const struct module_state *state, const struct bertc_error *err)
 {
     PyObject *const types[] = {
         [BERTC_OK] = state->error,
@@ -58,6 +55,7 @@ static void model_dealloc(PyObject *self)
     PyTypeObject *type = Py_TYPE(self);
     bertc_model_free(object->model);
     PyBuffer_Release(&object->source);
+    Py_XDECREF(object->state);
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -126,7 +124,7 @@ static PyObject *model_graph(PyObject *self, PyObject *Py_UNUSED(unused))
     status = bertc_model_graph(model_of(self), &text, &err);
     Py_END_ALLOW_THREADS
     if (status != BERTC_OK) {
-        return raise_error(state_of(self), &err);
+        return bt_core_raise(state_of(self), &err);
     }
     PyObject *result = bt_convert_text(text);
     bertc_free(text);
@@ -142,7 +140,7 @@ static PyObject *model_signature(PyObject *self, PyObject *Py_UNUSED(unused))
     status = bertc_model_signature(model_of(self), &inputs, &outputs, &err);
     Py_END_ALLOW_THREADS
     if (status != BERTC_OK) {
-        return raise_error(state_of(self), &err);
+        return bt_core_raise(state_of(self), &err);
     }
     PyObject *result = Py_BuildValue("(NN)", bt_convert_text(inputs), bt_convert_text(outputs));
     bertc_free(inputs);
@@ -240,7 +238,7 @@ static PyObject *finish_call(PyObject *self, struct bertc_call *call, const int6
         Py_END_ALLOW_THREADS
         if (status != BERTC_OK) {
             Py_CLEAR(result);
-            raise_error(state_of(self), &err);
+            bt_core_raise(state_of(self), &err);
         }
     }
     if (result && lengths) {
@@ -282,7 +280,7 @@ static PyObject *profile_call(PyObject *self, struct bertc_call *call)
         Py_BEGIN_ALLOW_THREADS
         status = bertc_call_profile(call, outputs, &profile, &err);
         Py_END_ALLOW_THREADS
-        result = status == BERTC_OK ? profile_tuple(profile) : raise_error(state_of(self), &err);
+        result = status == BERTC_OK ? profile_tuple(profile) : bt_core_raise(state_of(self), &err);
         bertc_profile_free(profile);
         Py_DECREF(arrays);
     }
@@ -304,7 +302,7 @@ static PyObject *run_tuple(PyObject *self, PyObject *args, int threads, bool pro
         status = bertc_call_new(model_of(self), arguments.values, arguments.given, (size_t)arguments.count, threads,
                                 &call, &err);
         Py_END_ALLOW_THREADS
-        result = status != BERTC_OK ? raise_error(state_of(self), &err)
+        result = status != BERTC_OK ? bt_core_raise(state_of(self), &err)
                  : profiled         ? profile_call(self, call)
                                     : finish_call(self, call, NULL, 0);
     }
@@ -341,7 +339,7 @@ static PyObject *model_run_packed(PyObject *self, PyObject *args)
         status = bertc_call_new_packed(model_of(self), arguments.values, arguments.given, (size_t)arguments.count,
                                        lengths.buf, count, &call, &err);
         Py_END_ALLOW_THREADS
-        result = status != BERTC_OK ? raise_error(state_of(self), &err)
+        result = status != BERTC_OK ? bt_core_raise(state_of(self), &err)
                  : call             ? finish_call(self, call, lengths.buf, count)
                                     : Py_NewRef(Py_None);
     }
@@ -415,7 +413,7 @@ static PyObject *load_file(PyObject *module, PyObject *args)
         Py_END_ALLOW_THREADS
         if (status != BERTC_OK) {
             Py_CLEAR(self);
-            raise_error(PyModule_GetState(module), &err);
+            bt_core_raise(PyModule_GetState(module), &err);
         }
     }
     Py_DECREF(path);
@@ -447,7 +445,35 @@ static PyObject *load_memory(PyObject *module, PyObject *args)
     Py_END_ALLOW_THREADS
     if (status != BERTC_OK) {
         Py_CLEAR(self);
-        raise_error(PyModule_GetState(module), &err);
+        bt_core_raise(PyModule_GetState(module), &err);
+    }
+    return (PyObject *)self;
+}
+
+static PyObject *load_state(PyObject *module, PyObject *args)
+{
+    PyTypeObject *state_type = ((struct module_state *)PyModule_GetState(module))->state_type;
+    const char *config, *name;
+    Py_ssize_t size;
+    PyObject *state;
+    int threads, skip_padding;
+    if (!PyArg_ParseTuple(args, "y#O!sip", &config, &size, state_type, &state, &name, &threads, &skip_padding)) {
+        return NULL;
+    }
+    const struct bertc_options options = {threads, skip_padding != 0};
+    struct model_object *self = model_new(module);
+    if (!self) {
+        return NULL;
+    }
+    self->state = Py_NewRef(state);
+    struct bertc_error err;
+    enum bertc_status status;
+    Py_BEGIN_ALLOW_THREADS
+    status = bertc_model_from_state(config, (size_t)size, bt_state_dict_get(state), name, &options, &self->model, &err);
+    Py_END_ALLOW_THREADS
+    if (status != BERTC_OK) {
+        Py_CLEAR(self);
+        bt_core_raise(PyModule_GetState(module), &err);
     }
     return (PyObject *)self;
 }
@@ -494,6 +520,10 @@ static PyMethodDef module_methods[] = {
     {"load_file", load_file, METH_VARARGS, "load_file(path, threads, skip_padding) -> Model"},
     {"load_memory", load_memory, METH_VARARGS,
      "load_memory(buffer, name, threads, skip_padding) -> Model that reads from the buffer"},
+    {"load_state", load_state, METH_VARARGS, "load_state(config, state, name, threads, skip_padding) -> Model"},
+    {"read_file", bt_state_dict_load, METH_O, "read_file(path) -> State"},
+    {"read_memory", bt_state_dict_load_memory, METH_VARARGS, "read_memory(buffer, name) -> State that reads from it"},
+    {"from_arrays", bt_state_dict_make, METH_O, "from_arrays([(name, array, bfloat16), ...]) -> State that views them"},
     {"set_threads", set_threads, METH_VARARGS, "Threads of models that name none; 0 = the default"},
     {"threads", threads, METH_NOARGS, "Threads of models that name none"},
     {"peak", peak, METH_VARARGS, "peak(seconds) -> FLOP/s that one thread reaches at most, measured for so long"},
@@ -536,10 +566,12 @@ static int module_exec(PyObject *module)
     state->unsupported_error =
         add_exception(module, "bertc.UnsupportedError", "A valid request that bertc cannot serve.", state->error);
     state->model_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &model_spec, NULL);
-    if (!state->format_error || !state->input_error || !state->unsupported_error || !state->model_type) {
+    state->state_type = bt_state_dict_type(module);
+    if (!state->format_error || !state->input_error || !state->unsupported_error || !state->model_type ||
+        !state->state_type) {
         return -1;
     }
-    return PyModule_AddType(module, state->model_type);
+    return PyModule_AddType(module, state->model_type) < 0 ? -1 : PyModule_AddType(module, state->state_type);
 }
 
 static int module_traverse(PyObject *module, visitproc visit, void *arg)
@@ -550,6 +582,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->unsupported_error);
     Py_VISIT(state->input_error);
     Py_VISIT(state->model_type);
+    Py_VISIT(state->state_type);
     return 0;
 }
 
@@ -561,6 +594,7 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->unsupported_error);
     Py_CLEAR(state->input_error);
     Py_CLEAR(state->model_type);
+    Py_CLEAR(state->state_type);
     return 0;
 }
 

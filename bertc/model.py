@@ -12,6 +12,7 @@ import numpy as np
 from bertc import _core, arguments, hub, packed, runtime
 from bertc._core import InputError, UnsupportedError
 from bertc.outputs import ModelOutput
+from bertc.source import as_memory
 
 if TYPE_CHECKING:
     from bertc.memory import Memory
@@ -129,13 +130,13 @@ class Model:
 
         Only bfloat16, which NumPy lacks, is a converted copy in float32. Quantised weights show their stored integers.
         """
-        return {name: _weight(array, dtype) for name, array, dtype, _ in self._core.weights()}
+        return {name: weight_array(array, dtype) for name, array, dtype, _ in self._core.weights()}
 
     def named_parameters(self) -> Iterator[tuple[str, np.ndarray]]:
         """(name, array) of each parameter; see state_dict."""
         for name, array, dtype, is_parameter in self._core.weights():
             if is_parameter:
-                yield name, _weight(array, dtype)
+                yield name, weight_array(array, dtype)
 
     def parameters(self) -> Iterator[np.ndarray]:
         """The array of each parameter; see state_dict."""
@@ -205,11 +206,7 @@ def load(
     A text that is no path but may be an id of the hub, "sentence-transformers/all-MiniLM-L6-v2", is fetched through
     huggingface_hub into its cache, or found there: ``revision``, ``token`` and ``local_files_only`` are its.
     """
-    if padding not in ("mirror", "skip"):
-        raise ValueError(f"padding must be 'mirror' or 'skip', not {padding!r}")
-    skip = padding == "skip"
-    count = runtime.check_threads(threads)
-    runtime.find_openblas()
+    count, skip = runtime.check_options(threads, padding)
     if isinstance(source, (str, os.PathLike)):
         path = os.fspath(source)
         name = os.path.basename(os.path.abspath(os.fsdecode(path)))
@@ -219,30 +216,16 @@ def load(
         if model.warning:
             warnings.warn(f"{model._name}: {model.warning}", UserWarning, stacklevel=2)
         return model
-    name = f"<{type(source).__name__}>"
-    if hasattr(source, "read") and not _is_buffer(source):
-        name = str(getattr(source, "name", name))
-        source = source.read()
-        if isinstance(source, str):
-            raise TypeError(f"{name} is open as text; open it in binary mode: open(path, 'rb')")
-    try:
-        memory = memoryview(source)
-    except TypeError:
-        raise TypeError(f"load() takes a path, bytes or a binary file, not {type(source).__name__}") from None
+    memory, name = as_memory(source, "load")
     return Model(_core.load_memory(memory if memory.readonly else bytes(memory), name, count, skip), name)
 
 
-def _is_buffer(source: Any) -> bool:
-    try:
-        memoryview(source).release()
-    except TypeError:
-        return False
-    return True
-
-
-def _weight(array: np.ndarray, dtype: str) -> np.ndarray:
+def weight_array(array: np.ndarray, dtype: str) -> np.ndarray:
+    """What people see of a weight that the core gives: bfloat16 as float32."""
     if dtype == "bfloat16":
-        array = (array.astype(np.uint32) << 16).view(np.float32)
+        bits = array.astype(np.uint32)
+        bits <<= 16
+        array = bits.view(np.float32)
         array.flags.writeable = False
     return array
 

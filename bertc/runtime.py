@@ -20,6 +20,15 @@ def check_threads(threads: int | None) -> int:
     return count
 
 
+def check_options(threads: int | None, padding: str) -> tuple[int, bool]:
+    """The core's options of a model, thread count and whether to skip padding; finds OpenBLAS before it is needed."""
+    if padding not in ("mirror", "skip"):
+        raise ValueError(f"padding must be 'mirror' or 'skip', not {padding!r}")
+    count = check_threads(threads)
+    find_openblas()
+    return count, padding == "skip"
+
+
 def set_num_threads(threads: int | None) -> None:
     """Sets the threads of models loaded without ``threads=``.
 

@@ -172,6 +172,19 @@ enum bertc_status bertc_model_load_memory(const void *data, size_t size, const c
     return status;
 }
 
+enum bertc_status bertc_model_from_state(const void *config, size_t config_size, struct bt_state *state,
+                                         const char *name, const struct bertc_options *options,
+                                         struct bertc_model **out, struct bertc_error *err)
+{
+    struct bertc_model *model = model_new(name, options);
+    if (!model) {
+        return bt_error_memory(err);
+    }
+    const struct bt_span text = {config, config_size};
+    enum bertc_status status = bt_load_configured(text, state, "configuration and weights", &model->program, err);
+    return finish_load(status ? status : build_example(model, err), model, out, err);
+}
+
 void bertc_model_free(struct bertc_model *model)
 {
     if (!model) {

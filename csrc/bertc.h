@@ -1,4 +1,4 @@
-/* bertc.h: the public C API: load a model file, call it, read its weights */
+/* bertc.h: the public C API: load a model file, call it, read its weights; read files of weights */
 #ifndef BERTC_H
 #define BERTC_H
 
@@ -53,6 +53,7 @@ struct bertc_weight {
     bool is_parameter; /* false: a buffer */
 };
 
+struct bt_state; /* weights by name; immutable, shared by threads */
 struct bertc_model; /* immutable after load, shared by threads */
 struct bertc_call; /* one prepared call: arguments bound, plan found, outputs known */
 
@@ -70,6 +71,10 @@ BERTC_API enum bertc_status bertc_model_load_memory(const void *data, size_t siz
                                                     void (*release)(void *owner), void *owner,
                                                     const struct bertc_options *options, struct bertc_model **out,
                                                     struct bertc_error *err);
+/* A model of a Hugging Face config.json's text and of weights, of which it takes its own reference. */
+BERTC_API enum bertc_status bertc_model_from_state(const void *config, size_t config_size, struct bt_state *state,
+                                                   const char *name, const struct bertc_options *options,
+                                                   struct bertc_model **out, struct bertc_error *err);
 BERTC_API void bertc_model_free(struct bertc_model *model); /* NULL is fine; calls must be freed before */
 
 BERTC_API const char *bertc_model_format(const struct bertc_model *model); /* "TorchScript archive", ... */
@@ -136,6 +141,18 @@ BERTC_API enum bertc_status bertc_call_profile(struct bertc_call *call, void *co
 BERTC_API void bertc_profile_free(struct bertc_profile *profile);
 /* FLOP/s that the calling thread reaches at most, measured for so many seconds: multiply-adds between registers. */
 BERTC_API double bertc_peak(double seconds);
+/* Reads weights: an .ot, .bin, .pt, .safetensors or .npz file, an index of several, or a directory with any of them. */
+BERTC_API enum bertc_status bertc_state_load(const char *path, struct bt_state **out, struct bertc_error *err);
+/* One such file in memory, which must stay valid and unchanged until release(owner) is called. */
+BERTC_API enum bertc_status bertc_state_load_memory(const void *data, size_t size, const char *name,
+                                                    void (*release)(void *owner), void *owner, struct bt_state **out,
+                                                    struct bertc_error *err);
+/* Tensors that the caller has; their data must stay valid and unchanged until state and all models of it are freed. */
+BERTC_API enum bertc_status bertc_state_new(const struct bertc_weight *weights, size_t count, struct bt_state **out,
+                                            struct bertc_error *err);
+/* In the order of the file; the dtypes may be those that only files have. */
+BERTC_API const struct bertc_weight *bertc_state_tensors(const struct bt_state *state, size_t *count);
+BERTC_API void bertc_state_free(struct bt_state *state); /* NULL is fine; models of it keep what they need */
 
 BERTC_API void bertc_free(void *p);
 

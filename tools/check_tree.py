@@ -25,7 +25,7 @@ LAYERS = {
     "exec": ("base", "graph", "kernel", "load", "pass", "api"),
     "api": ("base", "format", "graph", "load", "pass", "kernel", "exec"),
 }
-BINDING_INCLUDES = re.compile(r'"(bertc\.h|_convert\.h)"|<(Python\.h|numpy/arrayobject\.h)>')
+BINDING_INCLUDES = re.compile(r'"(bertc\.h|_convert\.h|_core\.h|_state_dict\.h)"|<(Python\.h|numpy/arrayobject\.h)>')
 INCLUDE = re.compile(r'^\s*#\s*include\s+(["<][^">]+[">])', re.MULTILINE)
 FIRST_LINE = re.compile(r"/\* (\S+): \S.*")
 

@@ -9,12 +9,14 @@ static const struct {
     const char *name;
     uint8_t size;
     uint8_t class;
-} dtypes[BT_DTYPE_COUNT] = {
+} dtypes[BT_STORED_DTYPE_COUNT] = {
     [BT_F32] = {"float32", 4, CLASS_FLOAT}, [BT_F64] = {"float64", 8, CLASS_FLOAT},
     [BT_F16] = {"float16", 2, CLASS_FLOAT}, [BT_BF16] = {"bfloat16", 2, CLASS_FLOAT},
     [BT_I64] = {"int64", 8, CLASS_INT},     [BT_I32] = {"int32", 4, CLASS_INT},
     [BT_I16] = {"int16", 2, CLASS_INT},     [BT_I8] = {"int8", 1, CLASS_INT},
     [BT_U8] = {"uint8", 1, CLASS_INT},      [BT_BOOL] = {"bool", 1, CLASS_BOOL},
+    [BT_U16] = {"uint16", 2, CLASS_INT},    [BT_U32] = {"uint32", 4, CLASS_INT},
+    [BT_U64] = {"uint64", 8, CLASS_INT},
 };
 
 size_t bt_dtype_size(enum bt_dtype dtype)

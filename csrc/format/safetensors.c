@@ -30,6 +30,7 @@ static bool find_dtype(const char *name, enum bt_dtype *out)
     } names[] = {
         {"F32", BT_F32}, {"F64", BT_F64}, {"F16", BT_F16}, {"BF16", BT_BF16}, {"I64", BT_I64},
         {"I32", BT_I32}, {"I16", BT_I16}, {"I8", BT_I8},   {"U8", BT_U8},     {"BOOL", BT_BOOL},
+        {"U16", BT_U16}, {"U32", BT_U32}, {"U64", BT_U64},
     };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (strcmp(names[i].name, name) == 0) {

@@ -255,7 +255,10 @@ enum bertc_status bt_torch_pickle_check(const char *name, struct bertc_error *er
                             "torch.jit.trace, or its weights with torch.save(model.state_dict(), path)",
                             name);
     }
-    return bt_error_set(err, BERTC_UNSUPPORTED, "it refers to \"%.200s\", which model files have no need of", name);
+    return bt_error_set(err, BERTC_UNSUPPORTED,
+                        "it refers to \"%.200s\", which model files have no need of: save the weights alone with "
+                        "torch.save(model.state_dict(), path)",
+                        name);
 }
 
 enum bertc_status bt_torch_pickle_call(const char *name, const struct bt_pickle *args, struct bt_pickle **value,

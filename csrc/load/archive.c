@@ -81,8 +81,11 @@ static enum bertc_status refuse_other(struct bt_archive *archive, struct bertc_e
         {"data/aotinductor/", "", BERTC_UNSUPPORTED,
          "a package compiled by AOTInductor, without the program itself; save that with torch.export.save"},
         {"data.pkl", "", BERTC_UNSUPPORTED,
-         "weights saved by torch.save, without code to run; trace the model and save that"},
-        {"", ".npy", BERTC_UNSUPPORTED, "a NumPy .npz file, which holds arrays and no model"},
+         "weights saved by torch.save, without code to run; trace the model and save that, or give the weights with "
+         "the model's configuration to bertc.from_state_dict"},
+        {"", ".npy", BERTC_UNSUPPORTED,
+         "a NumPy .npz file, which holds arrays and no model; if they are weights, give them with the model's "
+         "configuration to bertc.from_state_dict"},
         {"bytecode.pkl", "", BERTC_UNSUPPORTED, "a mobile model without its code"},
     };
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {

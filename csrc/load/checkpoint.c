@@ -4,17 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum bertc_status bt_checkpoint_index(struct bt_checkpoint *checkpoint, struct bertc_error *err)
-{
-    for (size_t i = 0; i < checkpoint->tensor_count; i++) {
-        const char *name = checkpoint->tensors[i].name;
-        if (!bt_map_put(&checkpoint->index, checkpoint->arena, name, strlen(name), i)) {
-            return bt_error_memory(err);
-        }
-    }
-    return BERTC_OK;
-}
-
 const struct bt_json *bt_checkpoint_value(const struct bt_checkpoint *c, const char *key)
 {
     const struct bt_json *value = NULL;

@@ -15,8 +15,6 @@ struct bt_checkpoint {
     struct bt_map index; /* name -> number in tensors */
 };
 
-enum bertc_status bt_checkpoint_index(struct bt_checkpoint *checkpoint, struct bertc_error *err);
-
 /* Values of config.json; the fallback when it has no such key (or null), BERTC_FORMAT when the value is of another
  * kind. */
 const struct bt_json *bt_checkpoint_value(const struct bt_checkpoint *c, const char *key); /* NULL when none or null */

@@ -138,7 +138,7 @@ bt_expr bt_dyn_read_number(struct bt_exprs *x, const struct bt_tensor *t)
     case BT_I8: return bt_expr_int(x, v.i8);
     case BT_U8: return bt_expr_int(x, v.u8);
     case BT_BOOL: return bt_expr_bool(x, v.u8 != 0);
-    case BT_DTYPE_COUNT: break;
+    default: break;
     }
     return BT_NO_EXPR;
 }

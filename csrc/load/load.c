@@ -35,14 +35,15 @@ static const struct {
     {HEAD("GGUF"), BERTC_UNSUPPORTED, "this is a GGUF file; it is not supported"},
     {HEAD("\x93NUMPY"), BERTC_UNSUPPORTED, "this is a NumPy array, not a model"},
     {HEAD("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"), BERTC_UNSUPPORTED,
-     "this holds weights saved by torch.save, without code to run; trace the model and save that"},
+     "this holds weights saved by torch.save, without code to run; trace the model and save that, or give the weights "
+     "with the model's configuration to bertc.from_state_dict"},
     {HEAD("\x80"), BERTC_UNSUPPORTED,
-     "this is a plain pickle, which is not a model that can run; trace the model with "
+     "this is a plain pickle, which is neither a model that can run nor what torch.save writes; trace the model with "
      "torch.jit.trace and save that"},
 #undef HEAD
 };
 
-static enum bertc_status refuse(struct bt_span bytes, struct bertc_error *err)
+enum bertc_status bt_load_refuse(struct bt_span bytes, struct bertc_error *err)
 {
     if (bytes.size == 0) {
         return bt_error_set(err, BERTC_FORMAT, "the file is empty");
@@ -50,7 +51,7 @@ static enum bertc_status refuse(struct bt_span bytes, struct bertc_error *err)
     if (bt_safetensors_probe(bytes)) {
         return bt_error_set(err, BERTC_UNSUPPORTED,
                             "this is a safetensors file: weights without a model; load the folder that also has "
-                            "its config.json");
+                            "its config.json, or give both to bertc.from_state_dict");
     }
     for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++) {
         if (bytes.size >= heads[i].size && !memcmp(bytes.data, heads[i].head, heads[i].size)) {
@@ -76,5 +77,5 @@ enum bertc_status bt_load(struct bt_file *file, const char *name, struct bt_prog
             return loaders[i].load(file, name, out, err);
         }
     }
-    return refuse(bytes, err);
+    return bt_load_refuse(bytes, err);
 }

@@ -39,8 +39,16 @@ struct bt_loader {
 
 /* Picks the loader by content, never by file name. BERTC_FORMAT says what the bytes look like when none fits. */
 enum bertc_status bt_load(struct bt_file *file, const char *name, struct bt_program **out, struct bertc_error *err);
+/* What to say of bytes in no known format. */
+enum bertc_status bt_load_refuse(struct bt_span bytes, struct bertc_error *err);
 /* A Hugging Face directory: config.json and its weights. */
 enum bertc_status bt_load_directory(const char *path, struct bt_program **out, struct bertc_error *err);
+
+struct bt_state;
+/* The same of a config.json's text and weights from anywhere, of which it takes its own reference; `format` says what
+ * they are together. */
+enum bertc_status bt_load_configured(struct bt_span config, struct bt_state *state, const char *format,
+                                     struct bt_program **out, struct bertc_error *err);
 
 /* Makes the graph's inputs from call arguments, depth first: one leaf a tensor, its dims symbols. Leaves of the same
  * rank share the symbol of an axis when its size is the same there. `fixed`, where not NULL, has a byte for each

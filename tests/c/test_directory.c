@@ -232,11 +232,11 @@ static void test_refusals(void)
     write_file("model.safetensors", "\3\0\0\0\0\0\0\0{}", 10);
     check_load_refusal("{" CONFIG "}", BERTC_FORMAT, "model.safetensors: ");
     remove_file("model.safetensors");
-    check_load_refusal("{" CONFIG "}", BERTC_FORMAT, "no model.safetensors");
+    check_load_refusal("{" CONFIG "}", BERTC_FORMAT, "no weights: none of model.safetensors, ");
     write_file("pytorch_model.bin", "", 0);
-    check_load_refusal("{" CONFIG "}", BERTC_UNSUPPORTED, "pytorch_model.bin");
+    check_load_refusal("{" CONFIG "}", BERTC_FORMAT, "pytorch_model.bin: the file is empty");
     write_file("model.safetensors.index.json", "{}", 2);
-    check_load_refusal("{" CONFIG "}", BERTC_UNSUPPORTED, "several files");
+    check_load_refusal("{" CONFIG "}", BERTC_FORMAT, "model.safetensors.index.json: this is JSON without a weight_map");
     remove_file("pytorch_model.bin");
     remove_file("model.safetensors.index.json");
     remove_file("config.json");
