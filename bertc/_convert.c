@@ -139,6 +139,39 @@ int bt_convert_argument(struct bertc_value *value, PyObject *object)
     return result;
 }
 
+int bt_convert_arguments(struct bt_arguments *arguments, PyObject *tuple)
+{
+    if (!PyTuple_Check(tuple)) {
+        PyErr_SetString(PyExc_TypeError, "run() takes a tuple");
+        return -1;
+    }
+    const Py_ssize_t count = PyTuple_GET_SIZE(tuple);
+    arguments->values = PyMem_Calloc(count ? (size_t)count : 1, sizeof *arguments->values);
+    arguments->given = PyMem_Calloc(count ? (size_t)count : 1, sizeof *arguments->given);
+    if (!arguments->values || !arguments->given) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    arguments->count = count;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *object = PyTuple_GET_ITEM(tuple, i);
+        arguments->given[i] = object != Py_Ellipsis;
+        if (arguments->given[i] && bt_convert_argument(&arguments->values[i], object) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+void bt_convert_arguments_clear(struct bt_arguments *arguments)
+{
+    for (Py_ssize_t i = 0; i < arguments->count; i++) {
+        bt_convert_clear(&arguments->values[i]);
+    }
+    PyMem_Free(arguments->values);
+    PyMem_Free(arguments->given);
+}
+
 /* ---- results ---- */
 
 static PyObject *result_array(const struct bertc_value *value, void **outputs)

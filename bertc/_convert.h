@@ -19,6 +19,17 @@ PyObject *bt_convert_text(const char *text);
 int bt_convert_argument(struct bertc_value *value, PyObject *object);
 void bt_convert_clear(struct bertc_value *value);
 
+/* A bound call's arguments: values and whether each is given, one per parameter. */
+struct bt_arguments {
+    Py_ssize_t count;
+    struct bertc_value *values;
+    bool *given;
+};
+
+/* Fills a zeroed struct from a tuple, in which ... stands for a default; cleared after, also on failure. */
+int bt_convert_arguments(struct bt_arguments *arguments, PyObject *tuple);
+void bt_convert_arguments_clear(struct bt_arguments *arguments);
+
 /* The result as Python sees it, with new arrays not filled yet: outputs[slot] is where each one's data belongs. */
 PyObject *bt_convert_result(const struct bertc_value *value, void **outputs);
 

@@ -158,46 +158,6 @@ static PyObject *model_memory(PyObject *self, PyObject *Py_UNUSED(unused))
                          (Py_ssize_t)m.converted, (Py_ssize_t)m.graphs, (Py_ssize_t)m.workspaces);
 }
 
-/* A bound call's arguments: values and whether each is given, one per parameter. */
-struct arguments {
-    Py_ssize_t count;
-    struct bertc_value *values;
-    bool *given;
-};
-
-static int arguments_fill(struct arguments *arguments, PyObject *tuple)
-{
-    if (!PyTuple_Check(tuple)) {
-        PyErr_SetString(PyExc_TypeError, "run() takes a tuple");
-        return -1;
-    }
-    const Py_ssize_t count = PyTuple_GET_SIZE(tuple);
-    arguments->values = PyMem_Calloc(count ? (size_t)count : 1, sizeof *arguments->values);
-    arguments->given = PyMem_Calloc(count ? (size_t)count : 1, sizeof *arguments->given);
-    if (!arguments->values || !arguments->given) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    arguments->count = count;
-    for (Py_ssize_t i = 0; i < count; i++) {
-        PyObject *object = PyTuple_GET_ITEM(tuple, i);
-        arguments->given[i] = object != Py_Ellipsis;
-        if (arguments->given[i] && bt_convert_argument(&arguments->values[i], object) < 0) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
-static void arguments_clear(struct arguments *arguments)
-{
-    for (Py_ssize_t i = 0; i < arguments->count; i++) {
-        bt_convert_clear(&arguments->values[i]);
-    }
-    PyMem_Free(arguments->values);
-    PyMem_Free(arguments->given);
-}
-
 static PyObject *split_result(const struct bertc_value *structure, PyObject *result, const int64_t *lengths,
                               size_t count)
 {
@@ -292,10 +252,10 @@ static PyObject *profile_call(PyObject *self, struct bertc_call *call)
 /* A run on a tuple of arguments: its result, or its profile. */
 static PyObject *run_tuple(PyObject *self, PyObject *args, int threads, bool profiled)
 {
-    struct arguments arguments = {0};
+    struct bt_arguments arguments = {0};
     struct bertc_call *call = NULL;
     PyObject *result = NULL;
-    if (arguments_fill(&arguments, args) == 0) {
+    if (bt_convert_arguments(&arguments, args) == 0) {
         struct bertc_error err;
         enum bertc_status status;
         Py_BEGIN_ALLOW_THREADS
@@ -306,7 +266,7 @@ static PyObject *run_tuple(PyObject *self, PyObject *args, int threads, bool pro
                  : profiled         ? profile_call(self, call)
                                     : finish_call(self, call, NULL, 0);
     }
-    arguments_clear(&arguments);
+    bt_convert_arguments_clear(&arguments);
     return result;
 }
 
@@ -324,7 +284,7 @@ static PyObject *model_profile(PyObject *self, PyObject *args)
 
 static PyObject *model_run_packed(PyObject *self, PyObject *args)
 {
-    struct arguments arguments = {0};
+    struct bt_arguments arguments = {0};
     struct bertc_call *call = NULL;
     PyObject *tuple, *result = NULL;
     Py_buffer lengths;
@@ -332,7 +292,7 @@ static PyObject *model_run_packed(PyObject *self, PyObject *args)
         return NULL;
     }
     const size_t count = (size_t)lengths.len / sizeof(int64_t);
-    if (arguments_fill(&arguments, tuple) == 0) {
+    if (bt_convert_arguments(&arguments, tuple) == 0) {
         struct bertc_error err;
         enum bertc_status status;
         Py_BEGIN_ALLOW_THREADS
@@ -343,7 +303,7 @@ static PyObject *model_run_packed(PyObject *self, PyObject *args)
                  : call             ? finish_call(self, call, lengths.buf, count)
                                     : Py_NewRef(Py_None);
     }
-    arguments_clear(&arguments);
+    bt_convert_arguments_clear(&arguments);
     PyBuffer_Release(&lengths);
     return result;
 }

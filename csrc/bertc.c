@@ -182,7 +182,7 @@ enum bertc_status bertc_model_from_state(const void *config, size_t config_size,
     }
     const struct bt_span text = {config, config_size};
     enum bertc_status status = bt_load_configured(text, state, "configuration and weights", &model->program, err);
-    return finish_load(status ? status : build_example(model, err), model, out, err);
+    return finish_load(status ? status : prepare(model, err), model, out, err);
 }
 
 void bertc_model_free(struct bertc_model *model)

@@ -132,7 +132,9 @@ def ctest(mode: str, only: str) -> None:
 
 
 def fuzz(mutations: int) -> None:
-    seeds = sorted(path.relative_to(ROOT) for path in (ROOT / "tests" / "data").rglob("*.pt"))
+    models = (".pt", ".bin", ".ot", ".npz", ".safetensors")
+    files = (path for path in (ROOT / "tests" / "data").rglob("*") if path.suffix in models)
+    seeds = sorted(path.relative_to(ROOT) for path in files)
     for source in programs("fuzz"):
         program = link_program(source, "asan", ["-DBT_FUZZ_MAIN"])
         subprocess.run([program, "-mutate", str(mutations), "1", *seeds], cwd=ROOT, check=True)

@@ -11,7 +11,7 @@
 
 bool bt_npy_probe(struct bt_span bytes);
 
-/* The array as a view of `bytes`, which it must fill to the end; its data may be misaligned for its dtype. BERTC_FORMAT:
+/* The array as a view of `bytes`, which it must fill to the end; its data may be misaligned. BERTC_FORMAT:
  * damaged; BERTC_UNSUPPORTED: an array of what no weight is (Python objects, text, complex numbers, records), or of
  * big-endian numbers. */
 enum bertc_status bt_npy_read(struct bt_span bytes, struct bt_tensor *out, struct bertc_error *err);

@@ -7,7 +7,7 @@
 
 bool bt_torch_legacy_probe(struct bt_span bytes);
 
-/* The object that was saved. Its tensors are views of `bytes`; a storage that is misaligned for its dtype is copied into
+/* The object that was saved. Its tensors are views of `bytes`; a storage misaligned for its dtype is copied into
  * the arena, once. Bytes behind the last storage are ignored, as torch does. */
 enum bertc_status bt_torch_legacy_read(struct bt_span bytes, struct bt_arena *arena, struct bt_pickle **out,
                                        struct bertc_error *err);

@@ -5,7 +5,9 @@
 #include <stdint.h>
 
 #include "base/memory.h"
+#include "bertc.h"
 #include "format/json.h"
+#include "format/npy.h"
 #include "format/pickle.h"
 #include "format/safetensors.h"
 #include "format/tscode.h"
@@ -81,11 +83,27 @@ static void read_text(struct bt_span bytes, struct bt_zip *zip)
     bt_arena_free(&arena);
 }
 
+/* As a file of weights, in whatever format. */
+static void read_state(struct bt_span bytes)
+{
+    struct bertc_error err;
+    struct bt_state *state;
+    size_t count;
+    if (bertc_state_load_memory(bytes.data, bytes.size, "fuzz", NULL, NULL, &state, &err) == BERTC_OK) {
+        const struct bertc_weight *weights = bertc_state_tensors(state, &count);
+        for (size_t i = 0; i < count; i++) {
+            touch_tensor(&weights[i].tensor);
+        }
+        bertc_state_free(state);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct bertc_error err;
     struct bt_span bytes = {data, size};
     read_text(bytes, NULL);
+    read_state(bytes);
 
     struct bt_arena arena = {0};
     struct bt_named_tensor *tensors;
@@ -103,8 +121,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             struct bt_span member;
             zip.members[i].crc = 0; /* else no mutation of a member would get past its checksum */
             if (bt_zip_read(&zip, &zip.members[i], &member, &err) == BERTC_OK) {
+                struct bt_tensor array;
                 touch(member);
                 read_text(member, &zip);
+                if (bt_npy_read(member, &array, &err) == BERTC_OK) {
+                    touch((struct bt_span){array.data, (size_t)(member.data + member.size - (uint8_t *)array.data)});
+                }
             }
         }
     }

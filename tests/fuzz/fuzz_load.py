@@ -98,6 +98,11 @@ def arguments(model: bertc.Model, chance: random.Random) -> list[np.ndarray]:
 
 def attempt(data: bytes, chance: random.Random) -> str:
     try:
+        for array in bertc.load_state_dict(data).values():
+            array.tobytes()
+    except (bertc.Error, MemoryError) as error:
+        assert str(error).strip() or isinstance(error, MemoryError)
+    try:
         model = bertc.load(data)
         model(*arguments(model, chance))
         repr(model), str(model.graph), model.outputs, model.state_dict()
@@ -112,14 +117,16 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, help="run only this mutation")
     args = parser.parse_args()
-    seeds = [path.read_bytes() for path in sorted(DATA.glob("*/*.pt*"))]
+    files = (path for path in sorted(DATA.rglob("*")) if path.suffix in (".pt", ".pt2", ".bin", ".ot"))
+    seeds = [path.read_bytes() for path in files]
     outcomes: dict[str, int] = {}
     number = args.seed or 0
     end = time.monotonic() + args.seconds
     while time.monotonic() < end:
         chance = random.Random(number)
         data = chance.choice(seeds)
-        damaged = mutate_archive(data, chance) if chance.random() < 0.8 else mutate_bytes(data, chance, 8)
+        archive = zipfile.is_zipfile(io.BytesIO(data)) and chance.random() < 0.8
+        damaged = mutate_archive(data, chance) if archive else mutate_bytes(data, chance, 8)
         print(f"mutation {number}", file=sys.stderr, end="\r", flush=True)
         start = time.monotonic()
         outcome = attempt(damaged, chance)
