@@ -38,7 +38,7 @@ PyObject *bt_convert_result(const struct bertc_value *value, void **outputs);
 PyObject *bt_convert_sequence(const struct bertc_value *value, PyObject *result, Py_ssize_t item, Py_ssize_t begin,
                               Py_ssize_t end);
 
-/* The tensor of an aligned array of native numbers, whose strides may be any that are whole and not negative; it borrows
+/* The tensor of an aligned array of native numbers, whose strides may be any, whole and not negative; it borrows
  * the array's data. `bfloat16`: the array, of uint16, has the bits of such numbers. */
 int bt_convert_stored(struct bt_tensor *tensor, PyObject *array, bool bfloat16);
 
