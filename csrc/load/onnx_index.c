@@ -66,11 +66,15 @@ static bool counts_to(struct bt_onnx_call *o, bt_value value, bt_expr size)
 }
 
 /* x flattened at row * s + column, as the TorchScript exporter writes x[row, column] where s is x's second size and
- * column stays below it: the two indices again. */
+ * column stays below it: the two indices again. The flattened x may have a last dimension of 1. */
 static bool gather_unflattened(struct bt_onnx_call *o, struct bt_dyn x, struct bt_dyn index)
 {
     struct bt_graph *g = o->call.g;
     const struct bt_node *sum = bt_onnx_made_by(o, index, BT_OP_ADD);
+    const bool column_left = bt_lower_rank(&o->call, x) == 2;
+    if (column_left && !bt_lower_equal(&o->call, bt_lower_size(&o->call, x, 1), 1)) {
+        return false;
+    }
     while (x.kind == BT_DYN_TENSOR && x.tensor->base && x.tensor->op == BT_OP_RESHAPE) {
         x = bt_dyn_tensor(x.tensor->base);
     }
@@ -90,7 +94,8 @@ static bool gather_unflattened(struct bt_onnx_call *o, struct bt_dyn x, struct b
             counts_to(o, mul->args[0].value, info->dims[0])) {
             const struct bt_dyn indices[] = {bt_lower_tensor(&o->call, mul->args[0].value),
                                              bt_lower_tensor(&o->call, column->value)};
-            o->outs[0] = index_by(o, x, indices, 2);
+            struct bt_dyn out = index_by(o, x, indices, 2);
+            o->outs[0] = column_left ? bt_lower_unsqueeze(&o->call, out, bt_lower_rank(&o->call, out)) : out;
             return true;
         }
     }
@@ -121,7 +126,7 @@ void bt_onnx_op_gather(struct bt_onnx_call *o)
         return;
     }
     index = bt_onnx_as_tensor(o, index);
-    if (c->status != BERTC_OK || (rank == 1 && gather_unflattened(o, x, index))) {
+    if (c->status != BERTC_OK || (rank <= 2 && axis == 0 && gather_unflattened(o, x, index))) {
         return;
     }
     if (rank == 2 && axis == 0 && bt_lower_rank(c, index) > 0) {

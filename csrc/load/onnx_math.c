@@ -54,7 +54,8 @@ static struct bt_dyn cast_to(struct bt_onnx_call *o, struct bt_dyn x, enum bt_dt
     }
     struct bt_dyn out = bt_lower_seq(c, BT_DYN_LIST, NULL, 0);
     for (size_t i = 0; i < x.seq->count; i++) {
-        bt_lower_append(c, &out, bt_lower_cast(c, x.seq->items[i], dtype));
+        struct bt_dyn item = x.seq->items[i];
+        bt_lower_append(c, &out, item.kind == BT_DYN_LIST ? cast_to(o, item, dtype) : bt_lower_cast(c, item, dtype));
     }
     return out;
 }
