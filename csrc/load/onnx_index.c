@@ -1,6 +1,8 @@
 /* onnx_index.c: selection by index tensors */
 #include "load/onnx_lower.h"
 
+#define PROOF_DEPTH 16 /* nodes that the proof of an index looks through */
+
 void bt_onnx_op_refuse_data(struct bt_onnx_call *o)
 {
     bt_lower_fail(&o->call, BERTC_UNSUPPORTED,
@@ -150,26 +152,59 @@ static struct bt_dyn wrapped(struct bt_onnx_call *o, struct bt_dyn index, bt_exp
     return bt_onnx_apply(o, BT_OP_WHERE, 3, operands);
 }
 
-/* Whether what computes an index cannot be below 0: a count, or clamped or absolute values. */
-static bool is_non_negative(struct bt_onnx_call *o, struct bt_dyn index)
+static bool constant_non_negative(const struct bt_tensor *t)
 {
-    struct bt_graph *g = o->call.g;
-    const struct bt_node *clamp = bt_onnx_made_by(o, index, BT_OP_CLAMP);
-    const struct bt_value_info *root = &g->values[bt_graph_root(g, index.tensor->value)];
-    int64_t least;
-    if (clamp && clamp->args[1].kind == BT_ARG_EXPR && bt_expr_is_int(g->exprs, clamp->args[1].expr, &least)) {
-        return least >= 0;
+    const int64_t *items = t->data, count = bt_numel(t->rank, t->dims);
+    bool found = t->dtype != BT_I64 || !bt_is_contiguous(t->rank, t->dims, t->strides);
+    for (int64_t i = 0; i < count && !found; i++) {
+        found = items[i] < 0;
     }
-    if (root->kind == BT_VALUE_CONSTANT) {
-        const struct bt_tensor *t = &g->constants[root->index].tensor;
-        const int64_t *items = t->data, count = bt_numel(t->rank, t->dims);
-        bool found = t->dtype != BT_I64 || !bt_is_contiguous(t->rank, t->dims, t->strides);
-        for (int64_t i = 0; i < count && !found; i++) {
-            found = items[i] < 0;
-        }
-        return !found;
+    return !found;
+}
+
+static bool arg_non_negative(const struct bt_graph *g, const struct bt_arg *arg, int depth);
+
+/* Whether a value of integers or bools cannot be below 0, as far as what computes it tells. */
+static bool is_non_negative(const struct bt_graph *g, bt_value value, int depth)
+{
+    const struct bt_value_info *info = &g->values[value];
+    if (info->dtype == BT_BOOL || info->dtype == BT_U8 || info->kind == BT_VALUE_CONSTANT) {
+        return info->kind != BT_VALUE_CONSTANT || constant_non_negative(&g->constants[info->index].tensor);
     }
-    return root->kind == BT_VALUE_NODE && g->nodes[root->index].op == BT_OP_ABS;
+    if (info->kind != BT_VALUE_NODE || depth == 0) {
+        return false;
+    }
+    const struct bt_node *node = &g->nodes[info->index];
+    switch (node->op) {
+    case BT_OP_ABS: return true;
+    case BT_OP_CLAMP: return arg_non_negative(g, &node->args[1], depth - 1);
+    case BT_OP_ADD:
+    case BT_OP_MUL:
+    case BT_OP_ARANGE:
+        return arg_non_negative(g, &node->args[0], depth - 1) && arg_non_negative(g, &node->args[1], depth - 1);
+    case BT_OP_WHERE:
+        return arg_non_negative(g, &node->args[1], depth - 1) && arg_non_negative(g, &node->args[2], depth - 1);
+    case BT_OP_FULL: return arg_non_negative(g, &node->args[1], depth - 1);
+    case BT_OP_PERMUTE:
+    case BT_OP_RESHAPE:
+    case BT_OP_EXPAND:
+    case BT_OP_UNSQUEEZE:
+    case BT_OP_SQUEEZE:
+    case BT_OP_SLICE:
+    case BT_OP_SELECT:
+    case BT_OP_CAST:
+    case BT_OP_CUMSUM: return arg_non_negative(g, &node->args[0], depth - 1);
+    default: return false;
+    }
+}
+
+static bool arg_non_negative(const struct bt_graph *g, const struct bt_arg *arg, int depth)
+{
+    if (arg->kind == BT_ARG_VALUE) {
+        return is_non_negative(g, arg->value, depth);
+    }
+    return arg->kind == BT_ARG_EXPR && bt_expr_type(g->exprs, arg->expr) != BT_SCALAR_FLOAT &&
+           bt_expr_is_non_negative(g->exprs, arg->expr);
 }
 
 /* data, indices: along `axis` */
@@ -182,7 +217,7 @@ void bt_onnx_op_gather_elements(struct bt_onnx_call *o)
         bt_lower_fail(c, BERTC_INPUT, "the indices are not of the rank of the data");
         return;
     }
-    if (!is_non_negative(o, index)) {
+    if (!is_non_negative(c->g, bt_lower_value(c, index).value, PROOF_DEPTH)) {
         index = wrapped(o, index, bt_lower_size(c, x, axis));
     }
     const struct bt_arg args[] = {bt_lower_value(c, x), bt_arg_int(c->g, axis), bt_lower_value(c, index)};
