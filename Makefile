@@ -87,7 +87,8 @@ $(VENV)/made-core: $(VENV)/made-base $(SOURCES)
 	$(PY) setup.py -q build_ext --inplace
 	touch $@
 
-$(VENV)/made-built: $(VENV)/made-core | $(VENV)/made-editable
+$(VENV)/made-built: $(VENV)/made-core $(wildcard bertc/*.py) | $(VENV)/made-editable
+	$(PY) -m compileall -q bertc
 	touch $@
 
 $(VENV)/made-editable: pyproject.toml | $(VENV)/made-core

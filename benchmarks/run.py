@@ -113,7 +113,7 @@ def measure(engines: list[Engine], peak: Peak, shape: str, seconds: float, folde
     once = [engine.warm_up(shape, folder / f"{engine.name}.npz") for engine in engines]
     compare(engines, shape, folder)
     calls = max(1, min(20, int(VISIT_SECONDS / max(once))))
-    rest = REST_SECONDS if peak.cores > 1 else 0
+    rest = REST_SECONDS if len(peak.processes) > 1 else 0
     rounds = max(2, min(12, int(seconds / (calls * sum(once) + rest * len(engines)))))
     for turn in range(rounds):
         peak.visit()
@@ -154,11 +154,11 @@ def bench(model: str, shapes: list[str], names: list[str], threads: int, seconds
         raise SystemExit("no engine to measure")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        peak = Peak(folder, threads)
+        peak = Peak(threads)
         for shape in shapes:
             measure(engines, peak, shape, seconds, folder)
-    for engine in engines:
-        engine.close()
+    for visited in (*engines, peak):
+        visited.close()
     flops = {shape: workload.SIZES[model].flops(workload.lengths(shape)) for shape in shapes}
     return {
         "model": model,

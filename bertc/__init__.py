@@ -2,6 +2,7 @@
 
 from bertc._core import Error, FormatError, InputError, UnsupportedError
 from bertc.model import Input, Model, load
+from bertc.outputs import ModelOutput
 from bertc.runtime import get_num_threads, set_num_threads
 
 __version__ = "0.1.0"
@@ -12,6 +13,7 @@ __all__ = [
     "Input",
     "InputError",
     "Model",
+    "ModelOutput",
     "UnsupportedError",
     "get_num_threads",
     "load",

@@ -72,6 +72,16 @@ static PyObject *model_producer(PyObject *self, void *Py_UNUSED(closure))
     return bt_convert_text(bertc_model_producer(model_of(self)));
 }
 
+static PyObject *model_architecture(PyObject *self, void *Py_UNUSED(closure))
+{
+    return bt_convert_text(bertc_model_architecture(model_of(self)));
+}
+
+static PyObject *model_warning(PyObject *self, void *Py_UNUSED(closure))
+{
+    return bt_convert_text(bertc_model_warning(model_of(self)));
+}
+
 static PyObject *model_params(PyObject *self, PyObject *Py_UNUSED(unused))
 {
     size_t count;
@@ -140,6 +150,16 @@ static PyObject *model_signature(PyObject *self, PyObject *Py_UNUSED(unused))
     return result;
 }
 
+static PyObject *model_memory(PyObject *self, PyObject *Py_UNUSED(unused))
+{
+    struct bertc_memory m;
+    Py_BEGIN_ALLOW_THREADS
+    bertc_model_memory(model_of(self), &m);
+    Py_END_ALLOW_THREADS
+    return Py_BuildValue("(nnnnnn)", (Py_ssize_t)m.file, (Py_ssize_t)m.file_resident, (Py_ssize_t)m.packed,
+                         (Py_ssize_t)m.converted, (Py_ssize_t)m.graphs, (Py_ssize_t)m.workspaces);
+}
+
 /* A bound call's arguments: values and whether each is given, one per parameter. */
 struct arguments {
     Py_ssize_t count;
@@ -198,15 +218,22 @@ static PyObject *split_result(const struct bertc_value *structure, PyObject *res
     return list;
 }
 
+/* New arrays in the structure of the call's result, and the addresses of their items, for PyMem_Free. */
+static PyObject *new_result(const struct bertc_call *call, void ***outputs)
+{
+    size_t slots;
+    const struct bertc_value *structure = bertc_call_result(call, &slots);
+    *outputs = PyMem_Calloc(slots ? slots : 1, sizeof **outputs);
+    return *outputs ? bt_convert_result(structure, *outputs) : PyErr_NoMemory();
+}
+
 /* Runs a call, frees it and returns its result; of a packed call, where lengths is not NULL, one result a sequence. */
 static PyObject *finish_call(PyObject *self, struct bertc_call *call, const int64_t *lengths, size_t count)
 {
-    struct bertc_error err;
-    size_t slots;
-    const struct bertc_value *structure = bertc_call_result(call, &slots);
-    void **outputs = PyMem_Calloc(slots ? slots : 1, sizeof *outputs);
-    PyObject *result = outputs ? bt_convert_result(structure, outputs) : PyErr_NoMemory();
+    void **outputs;
+    PyObject *result = new_result(call, &outputs);
     if (result) {
+        struct bertc_error err;
         enum bertc_status status;
         Py_BEGIN_ALLOW_THREADS
         status = bertc_call_run(call, outputs, &err);
@@ -217,7 +244,8 @@ static PyObject *finish_call(PyObject *self, struct bertc_call *call, const int6
         }
     }
     if (result && lengths) {
-        PyObject *split = split_result(structure, result, lengths, count);
+        size_t slots;
+        PyObject *split = split_result(bertc_call_result(call, &slots), result, lengths, count);
         Py_SETREF(result, split);
     }
     PyMem_Free(outputs);
@@ -225,7 +253,46 @@ static PyObject *finish_call(PyObject *self, struct bertc_call *call, const int6
     return result;
 }
 
-static PyObject *model_run(PyObject *self, PyObject *args)
+/* (seconds, [(text, op, weight, calls, seconds, flops), ...]) */
+static PyObject *profile_tuple(const struct bertc_profile *profile)
+{
+    PyObject *list = PyList_New((Py_ssize_t)profile->count);
+    for (size_t i = 0; list && i < profile->count; i++) {
+        const struct bertc_node_profile *node = &profile->nodes[i];
+        PyObject *item = Py_BuildValue("(NsNLdd)", bt_convert_text(node->text), node->op, bt_convert_text(node->weight),
+                                       (long long)node->calls, node->seconds, node->flops);
+        if (item) {
+            PyList_SET_ITEM(list, (Py_ssize_t)i, item);
+        } else {
+            Py_CLEAR(list);
+        }
+    }
+    return list ? Py_BuildValue("(dN)", profile->seconds, list) : NULL;
+}
+
+/* Runs a call and frees it; its profile is the result. */
+static PyObject *profile_call(PyObject *self, struct bertc_call *call)
+{
+    void **outputs;
+    PyObject *arrays = new_result(call, &outputs), *result = NULL;
+    if (arrays) {
+        struct bertc_error err;
+        struct bertc_profile *profile = NULL;
+        enum bertc_status status;
+        Py_BEGIN_ALLOW_THREADS
+        status = bertc_call_profile(call, outputs, &profile, &err);
+        Py_END_ALLOW_THREADS
+        result = status == BERTC_OK ? profile_tuple(profile) : raise_error(state_of(self), &err);
+        bertc_profile_free(profile);
+        Py_DECREF(arrays);
+    }
+    PyMem_Free(outputs);
+    bertc_call_free(call);
+    return result;
+}
+
+/* A run on a tuple of arguments: its result, or its profile. */
+static PyObject *run_tuple(PyObject *self, PyObject *args, int threads, bool profiled)
 {
     struct arguments arguments = {0};
     struct bertc_call *call = NULL;
@@ -234,13 +301,27 @@ static PyObject *model_run(PyObject *self, PyObject *args)
         struct bertc_error err;
         enum bertc_status status;
         Py_BEGIN_ALLOW_THREADS
-        status =
-            bertc_call_new(model_of(self), arguments.values, arguments.given, (size_t)arguments.count, &call, &err);
+        status = bertc_call_new(model_of(self), arguments.values, arguments.given, (size_t)arguments.count, threads,
+                                &call, &err);
         Py_END_ALLOW_THREADS
-        result = status == BERTC_OK ? finish_call(self, call, NULL, 0) : raise_error(state_of(self), &err);
+        result = status != BERTC_OK ? raise_error(state_of(self), &err)
+                 : profiled         ? profile_call(self, call)
+                                    : finish_call(self, call, NULL, 0);
     }
     arguments_clear(&arguments);
     return result;
+}
+
+static PyObject *model_run(PyObject *self, PyObject *args)
+{
+    return run_tuple(self, args, 0, false);
+}
+
+static PyObject *model_profile(PyObject *self, PyObject *args)
+{
+    PyObject *values;
+    int threads;
+    return PyArg_ParseTuple(args, "Oi", &values, &threads) ? run_tuple(self, values, threads, true) : NULL;
 }
 
 static PyObject *model_run_packed(PyObject *self, PyObject *args)
@@ -277,6 +358,9 @@ static PyMethodDef model_methods[] = {
     {"run", model_run, METH_O,
      "Runs on a tuple with one plain value a parameter, ... for the default.\n\n"
      "The tuple and all it holds must not change before run() returns."},
+    {"profile", model_profile, METH_VARARGS,
+     "profile(args, threads) -> (seconds, [(text, op, weight, calls, seconds, flops)]) of a run with so many threads"},
+    {"memory", model_memory, METH_NOARGS, "Bytes: (file, file_resident, packed, converted, graphs, workspaces)"},
     {"run_packed", model_run_packed, METH_VARARGS,
      "run_packed(args, lengths) -> as run, of sequences padded to the longest; lengths is a buffer of int64.\n\n"
      "A list with one result a sequence, without the batch. None when the graph does not allow it."},
@@ -286,6 +370,8 @@ static PyMethodDef model_methods[] = {
 static PyGetSetDef model_getset[] = {
     {"format", model_format, NULL, "What kind of file it came from", NULL},
     {"producer", model_producer, NULL, "The program that wrote the file, '' when unknown", NULL},
+    {"architecture", model_architecture, NULL, "'BertForMaskedLM', of a Hugging Face directory; else ''", NULL},
+    {"warning", model_warning, NULL, "What a person should know about the file, '' when nothing", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -392,12 +478,25 @@ static PyObject *set_gemm_library(PyObject *Py_UNUSED(module), PyObject *object)
     Py_RETURN_NONE;
 }
 
+static PyObject *peak(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    double seconds, flops;
+    if (!PyArg_ParseTuple(args, "d", &seconds)) {
+        return NULL;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    flops = bertc_peak(seconds);
+    Py_END_ALLOW_THREADS
+    return PyFloat_FromDouble(flops);
+}
+
 static PyMethodDef module_methods[] = {
     {"load_file", load_file, METH_VARARGS, "load_file(path, threads, skip_padding) -> Model"},
     {"load_memory", load_memory, METH_VARARGS,
      "load_memory(buffer, name, threads, skip_padding) -> Model that reads from the buffer"},
     {"set_threads", set_threads, METH_VARARGS, "Threads of models that name none; 0 = the default"},
     {"threads", threads, METH_NOARGS, "Threads of models that name none"},
+    {"peak", peak, METH_VARARGS, "peak(seconds) -> FLOP/s that one thread reaches at most, measured for so long"},
     {"set_gemm_library", set_gemm_library, METH_O, "The OpenBLAS to try first"},
     {NULL, NULL, 0, NULL},
 };

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from bertc import _core, arguments, packed, runtime
+from bertc import _core, arguments, hub, packed, runtime
 from bertc._core import InputError, UnsupportedError
+from bertc.outputs import ModelOutput
+
+if TYPE_CHECKING:
+    from bertc.memory import Memory
+    from bertc.profile import Profile
 
 
 class Input(NamedTuple):
@@ -34,7 +40,9 @@ class Model:
 
     ``model(*args, **kwargs)`` takes the arguments of the traced ``forward``, by position or name: NumPy arrays, nested
     lists of ints, torch tensors, and dicts or lists of them where the trace took such. It returns NumPy arrays in the
-    structure that the traced model returned; they belong to the caller.
+    structure that the traced model returned; they belong to the caller. A model of a Hugging Face directory takes the
+    arguments of transformers' ``forward`` and returns a ModelOutput; ``output_hidden_states=True`` and
+    ``output_attentions=True`` add to it.
     """
 
     __slots__ = ("__weakref__", "_core", "_name", "_params")
@@ -49,7 +57,7 @@ class Model:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         values = arguments.bind(self._params, args, kwargs)
         try:
-            return self._core.run(values)
+            return self._named(self._core.run(values))
         except InputError as error:
             if any(param.name in str(error) for param in self._params):
                 raise
@@ -66,7 +74,20 @@ class Model:
         They are views of arrays that the results share. A model without a mask, or one that mixes tokens otherwise
         than by attention and pooling, runs once for each length that occurs.
         """
-        return packed.run(self._core, self._params, args, kwargs)
+        return [self._named(result) for result in packed.run(self._core, self._params, args, kwargs)]
+
+    def _named(self, result: Any) -> Any:
+        return ModelOutput(result) if self._core.architecture else result
+
+    @property
+    def architecture(self) -> str:
+        """The model's class in transformers, "BertForMaskedLM"; "" when it is not from a Hugging Face directory."""
+        return self._core.architecture
+
+    @property
+    def warning(self) -> str:
+        """What load() warned of: weights that the model does not have; "" when nothing."""
+        return self._core.warning
 
     @property
     def inputs(self) -> list[Input]:
@@ -83,6 +104,25 @@ class Model:
     def graph(self) -> Text:
         """The recognised graph as text, of the latest kind of call, else of the traced example."""
         return Text(self._core.graph())
+
+    def profile(self, *args: Any, threads: int = 1, repeat: int = 5, **kwargs: Any) -> Profile:
+        """Measures what each node of the graph costs in ``model(*args, **kwargs)``; print the result for a table.
+
+        The call is run twice to warm up, then ``repeat`` times with so many ``threads``; the fastest counts. Arguments
+        of forward that are called ``threads`` or ``repeat`` can be given by position only.
+        """
+        from bertc.profile import measure  # seldom needed: an import costs start-up time
+
+        if repeat < 1:
+            raise ValueError(f"repeat must be at least 1, not {repeat}")
+        values = arguments.bind(self._params, args, kwargs)
+        return measure(self._core, values, runtime.check_threads(threads) or 1, repeat)
+
+    def memory(self) -> Memory:
+        """Where the model's memory is, in bytes; print the result for a table."""
+        from bertc.memory import Memory
+
+        return Memory(*self._core.memory())
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Parameters and buffers by dotted name, as read-only views of the file.
@@ -142,8 +182,16 @@ class Model:
         )
 
 
-def load(source: Any, threads: int | None = None, *, padding: Literal["mirror", "skip"] = "mirror") -> Model:
-    """Loads a model file, or a Hugging Face directory.
+def load(
+    source: Any,
+    threads: int | None = None,
+    *,
+    padding: Literal["mirror", "skip"] = "mirror",
+    revision: str | None = None,
+    token: str | bool | None = None,
+    local_files_only: bool = False,
+) -> Model:
+    """Loads a model file, a Hugging Face directory, or a model of the hub by its id.
 
     ``source`` is a path, a binary file object (read from its position), or bytes, memoryview, mmap and the like.
     Read-only memory is used in place and kept alive; writable memory is copied. ``threads`` limits this model's calls;
@@ -153,6 +201,9 @@ def load(source: Any, threads: int | None = None, *, padding: Literal["mirror", 
     and computes nothing for them, which is faster for batches of different lengths. Padding is what the model's own
     attention mask hides behind the end of a sequence. Results at real tokens, and pooled results, are the same bits
     either way.
+
+    A text that is no path but may be an id of the hub, "sentence-transformers/all-MiniLM-L6-v2", is fetched through
+    huggingface_hub into its cache, or found there: ``revision``, ``token`` and ``local_files_only`` are its.
     """
     if padding not in ("mirror", "skip"):
         raise ValueError(f"padding must be 'mirror' or 'skip', not {padding!r}")
@@ -161,7 +212,13 @@ def load(source: Any, threads: int | None = None, *, padding: Literal["mirror", 
     runtime.find_openblas()
     if isinstance(source, (str, os.PathLike)):
         path = os.fspath(source)
-        return Model(_core.load_file(path, count, skip), os.path.basename(os.path.abspath(os.fsdecode(path))))
+        name = os.path.basename(os.path.abspath(os.fsdecode(path)))
+        if hub.is_id(source) and not os.path.exists(source):
+            path, name = hub.fetch(source, revision, token, local_files_only), source
+        model = Model(_core.load_file(path, count, skip), name)
+        if model.warning:
+            warnings.warn(f"{model._name}: {model.warning}", UserWarning, stacklevel=2)
+        return model
     name = f"<{type(source).__name__}>"
     if hasattr(source, "read") and not _is_buffer(source):
         name = str(getattr(source, "name", name))

@@ -5,16 +5,19 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/clock.h"
 #include "base/cpu.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/thread.h"
+#include "exec/profile.h"
 #include "exec/ragged.h"
 #include "exec/result.h"
 #include "exec/workspace.h"
 #include "graph/tree.h"
 #include "kernel/kernels.h"
+#include "kernel/peak.h"
 #include "load/load.h"
 
 struct bertc_model {
@@ -90,10 +93,9 @@ static struct bertc_model *model_new(const char *name, const struct bertc_option
     bt_workspaces_init(&model->workspaces);
     bt_kernels_init(&model->kernels, bt_cpu_isa());
     model->options = *options;
-    model->weights = bt_weights_new();
     const size_t size = strlen(name) + 1;
     model->name = bt_alloc(size, 1);
-    if (!model->weights || !model->name) {
+    if (!model->name) {
         bertc_model_free(model);
         return NULL;
     }
@@ -101,10 +103,17 @@ static struct bertc_model *model_new(const char *name, const struct bertc_option
     return model;
 }
 
+/* What follows when the program is loaded. */
+static enum bertc_status prepare(struct bertc_model *model, struct bertc_error *err)
+{
+    model->weights = bt_weights_new(model->program->file);
+    return model->weights ? build_example(model, err) : bt_error_memory(err);
+}
+
 static enum bertc_status load_file(struct bertc_model *model, struct bt_file *file, struct bertc_error *err)
 {
     enum bertc_status status = bt_load(file, model->name, &model->program, err);
-    return status ? status : build_example(model, err);
+    return status ? status : prepare(model, err);
 }
 
 static enum bertc_status load_path(struct bertc_model *model, const char *path, struct bertc_error *err)
@@ -112,7 +121,7 @@ static enum bertc_status load_path(struct bertc_model *model, const char *path, 
     struct stat info;
     if (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) {
         enum bertc_status status = bt_load_directory(path, &model->program, err);
-        return status ? status : build_example(model, err);
+        return status ? status : prepare(model, err);
     }
     struct bt_file *file;
     enum bertc_status status = bt_file_map(path, &file, err);
@@ -186,6 +195,16 @@ const char *bertc_model_format(const struct bertc_model *model)
 const char *bertc_model_producer(const struct bertc_model *model)
 {
     return model->program->producer;
+}
+
+const char *bertc_model_architecture(const struct bertc_model *model)
+{
+    return model->program->architecture ? model->program->architecture : "";
+}
+
+const char *bertc_model_warning(const struct bertc_model *model)
+{
+    return model->program->warning ? model->program->warning : "";
 }
 
 const struct bertc_param *bertc_model_params(const struct bertc_model *model, size_t *count)
@@ -281,6 +300,20 @@ enum bertc_status bertc_model_signature(struct bertc_model *model, char **inputs
     return BERTC_OK;
 }
 
+void bertc_model_memory(struct bertc_model *model, struct bertc_memory *out)
+{
+    const struct bt_file *file = model->program->file;
+    const struct bt_weights_size weights = bt_weights_size(model->weights);
+    *out = (struct bertc_memory){
+        .file = bt_file_bytes(file).size,
+        .file_resident = bt_file_resident(file),
+        .packed = weights.packed,
+        .converted = weights.converted,
+        .graphs = model->program->size(model->program) + bt_cache_size(&model->cache),
+        .workspaces = bt_workspaces_size(&model->workspaces),
+    };
+}
+
 /* forward(input_ids: Tensor, attention_mask: Tensor) */
 static void append_params(struct bertc_error *err, const struct bt_program *program)
 {
@@ -335,8 +368,8 @@ static enum bertc_status check_lengths(const struct bt_planned *planned, const i
 
 /* lengths NULL: not packed. */
 static enum bertc_status call_new(struct bertc_model *model, const struct bertc_value *args, const bool *given,
-                                  size_t count, const int64_t *lengths, size_t length_count, struct bertc_call **out,
-                                  struct bertc_error *err)
+                                  size_t count, int threads, const int64_t *lengths, size_t length_count,
+                                  struct bertc_call **out, struct bertc_error *err)
 {
     struct bertc_call *call = bt_calloc(1, sizeof *call);
     if (!call) {
@@ -344,7 +377,8 @@ static enum bertc_status call_new(struct bertc_model *model, const struct bertc_
     }
     call->model = model;
     call->lengths = lengths;
-    call->threads = model->options.threads > 0 ? model->options.threads : bt_threads();
+    threads = threads > 0 ? threads : model->options.threads;
+    call->threads = threads > 0 ? threads : bt_threads();
     const struct bt_program *program = model->program;
     struct bertc_value *bound = NULL;
     int64_t rows = -1;
@@ -382,16 +416,16 @@ static enum bertc_status call_new(struct bertc_model *model, const struct bertc_
 }
 
 enum bertc_status bertc_call_new(struct bertc_model *model, const struct bertc_value *args, const bool *given,
-                                 size_t count, struct bertc_call **out, struct bertc_error *err)
+                                 size_t count, int threads, struct bertc_call **out, struct bertc_error *err)
 {
-    return call_new(model, args, given, count, NULL, 0, out, err);
+    return call_new(model, args, given, count, threads, NULL, 0, out, err);
 }
 
 enum bertc_status bertc_call_new_packed(struct bertc_model *model, const struct bertc_value *args, const bool *given,
                                         size_t count, const int64_t *lengths, size_t length_count,
                                         struct bertc_call **out, struct bertc_error *err)
 {
-    return call_new(model, args, given, count, lengths, length_count, out, err);
+    return call_new(model, args, given, count, 0, lengths, length_count, out, err);
 }
 
 const struct bertc_value *bertc_call_result(const struct bertc_call *call, size_t *slots)
@@ -400,18 +434,55 @@ const struct bertc_value *bertc_call_result(const struct bertc_call *call, size_
     return &call->result;
 }
 
-enum bertc_status bertc_call_run(struct bertc_call *call, void *const *outputs, struct bertc_error *err)
+static enum bertc_status run_call(struct bertc_call *call, void *const *outputs, struct bt_profile *profile,
+                                  struct bertc_error *err)
 {
     struct bertc_model *model = call->model;
     const struct bt_schedule_run run = {.inputs = call->signature.data,
                                         .outputs = outputs,
                                         .kernels = &model->kernels,
                                         .workspaces = &model->workspaces,
+                                        .profile = profile,
                                         .threads = call->threads};
     if (call->planned->ragged) {
         return bt_ragged_run(&model->cache, call->planned, model->weights, &run, call->lengths, err);
     }
     return bt_schedule_run(&call->planned->schedule, &run, err);
+}
+
+enum bertc_status bertc_call_run(struct bertc_call *call, void *const *outputs, struct bertc_error *err)
+{
+    return run_call(call, outputs, NULL, err);
+}
+
+enum bertc_status bertc_call_profile(struct bertc_call *call, void *const *outputs, struct bertc_profile **out,
+                                     struct bertc_error *err)
+{
+    struct bt_profile profile;
+    struct bt_graph *graph = &call->planned->variant->graph;
+    enum bertc_status status = bt_profile_init(&profile, graph, err);
+    const int64_t start = bt_clock_ns();
+    if (!status) {
+        status = run_call(call, outputs, &profile, err);
+    }
+    profile.ns = bt_clock_ns() - start;
+    if (!status) {
+        pthread_mutex_lock(&call->model->cache.build); /* for the graph's scratch text */
+        status = bt_profile_report(&profile, graph, out, err);
+        pthread_mutex_unlock(&call->model->cache.build);
+    }
+    bt_profile_free(&profile);
+    return status;
+}
+
+void bertc_profile_free(struct bertc_profile *profile)
+{
+    bt_profile_report_free(profile);
+}
+
+double bertc_peak(double seconds)
+{
+    return bt_peak_measure(bt_cpu_isa(), seconds);
 }
 
 void bertc_call_free(struct bertc_call *call)

@@ -74,6 +74,10 @@ BERTC_API void bertc_model_free(struct bertc_model *model); /* NULL is fine; cal
 
 BERTC_API const char *bertc_model_format(const struct bertc_model *model); /* "TorchScript archive", ... */
 BERTC_API const char *bertc_model_producer(const struct bertc_model *model); /* "torch 1.0-1.2", "" when unknown */
+/* "BertForMaskedLM", of a Hugging Face directory; else "". Its results are named as transformers names them. */
+BERTC_API const char *bertc_model_architecture(const struct bertc_model *model);
+/* What a person should know about the file, such as weights that nothing uses; "": nothing. */
+BERTC_API const char *bertc_model_warning(const struct bertc_model *model);
 BERTC_API const struct bertc_param *bertc_model_params(const struct bertc_model *model, size_t *count);
 BERTC_API const struct bertc_weight *bertc_model_weights(const struct bertc_model *model, size_t *count);
 /* The graph's text (of the latest signature called, else of the traced example), by bt_alloc: free with bertc_free. */
@@ -83,10 +87,21 @@ BERTC_API enum bertc_status bertc_model_graph(struct bertc_model *model, char **
 BERTC_API enum bertc_status bertc_model_signature(struct bertc_model *model, char **inputs, char **outputs,
                                                   struct bertc_error *err);
 
+/* Where the memory of a model is, in bytes. */
+struct bertc_memory {
+    size_t file; /* the mapped file, or the caller's memory, that the weights lie in */
+    size_t file_resident; /* of a mapped file: what this process holds now; the system may take it back */
+    size_t packed; /* weights in the form that matrix products read, instead of the file's */
+    size_t converted; /* other weights that could not be read as they lie: half precision, not aligned */
+    size_t graphs; /* the program, its graphs and plans */
+    size_t workspaces; /* of the calls that run now, and kept for the next */
+};
+BERTC_API void bertc_model_memory(struct bertc_model *model, struct bertc_memory *out);
+
 /* Binds one value per parameter (kind BERTC_NONE with `given[i]` false = not passed: the default is used, or
- * BERTC_INPUT). Tensor data must stay valid until the call is freed. */
+ * BERTC_INPUT). Tensor data must stay valid until the call is freed. threads 0 = the model's. */
 BERTC_API enum bertc_status bertc_call_new(struct bertc_model *model, const struct bertc_value *args, const bool *given,
-                                           size_t count, struct bertc_call **out, struct bertc_error *err);
+                                           size_t count, int threads, struct bertc_call **out, struct bertc_error *err);
 /* The same for sequences of these lengths (one per item of the batch), padded to the longest: outputs by token are to
  * hold their rows only. `lengths` must stay valid. *out is NULL when the model's graph does not allow it. */
 BERTC_API enum bertc_status bertc_call_new_packed(struct bertc_model *model, const struct bertc_value *args,
@@ -98,6 +113,29 @@ BERTC_API const struct bertc_value *bertc_call_result(const struct bertc_call *c
 /* Runs into the caller's buffers: one per slot, contiguous, of the dtype and shape that the result says. */
 BERTC_API enum bertc_status bertc_call_run(struct bertc_call *call, void *const *outputs, struct bertc_error *err);
 BERTC_API void bertc_call_free(struct bertc_call *call);
+
+/* What a node of the graph took in one run. */
+struct bertc_node_profile {
+    const char *text; /* its line in bertc_model_graph, without shapes; "copy" for a plan's copies, of no node */
+    const char *op; /* ATen's name */
+    const char *weight; /* the first constant that it reads by name, or "" */
+    int64_t calls; /* how often it was run: once for each part of the batch */
+    double seconds; /* of the run's time: when threads shared the parts, a fair share of theirs */
+    double flops; /* of matrix products, attention and convolutions; a multiply-add is 2 */
+};
+
+struct bertc_profile {
+    struct bertc_node_profile *nodes; /* those that were run, in the graph's order */
+    size_t count;
+    double seconds; /* of the whole run */
+};
+
+/* bertc_call_run, with the time of every node. */
+BERTC_API enum bertc_status bertc_call_profile(struct bertc_call *call, void *const *outputs,
+                                               struct bertc_profile **out, struct bertc_error *err);
+BERTC_API void bertc_profile_free(struct bertc_profile *profile);
+/* FLOP/s that the calling thread reaches at most, measured for so many seconds: multiply-adds between registers. */
+BERTC_API double bertc_peak(double seconds);
 
 BERTC_API void bertc_free(void *p);
 

@@ -26,7 +26,8 @@ def references(folder: Path) -> list[Path]:
 
 
 def model_path(reference: Path) -> Path:
-    return reference.with_name(reference.stem + ".pt")
+    paths = [reference.with_name(reference.stem + suffix) for suffix in (".pt", ".pt2")]
+    return next(path for path in paths if path.exists())
 
 
 class Reference:

@@ -25,7 +25,7 @@ def test_archive(path):
         reference.check_case(model, case)
 
 
-@pytest.mark.parametrize("group", ["traced", "traced_2019", "nested"])
+@pytest.mark.parametrize("group", ["traced", "traced_2019", "nested", "pt2"])
 def test_shared_group(group):
     if not (SHARED / "models" / group).is_dir():
         pytest.skip(f"no models beside the project: {SHARED / 'models' / group}")

@@ -80,7 +80,12 @@ def test_packed_sequences_are_as_alone(path):
             assert same(np.ascontiguousarray(got), expected[0]), (i, length)
 
 
-def test_graphs_say_that_padding_can_be_skipped(bert):
+def test_graphs_say_that_padding_can_be_skipped(bert_path):
+    bert = bertc.load(bert_path)
+    ids = np.full((2, 5), 7)
+    assert "per token (padding can be skipped)" in bert.graph.splitlines()[0]
+    bert(ids, np.ones_like(ids), np.zeros((1, 5), np.int64))  # segments of one for all: another graph
+    bert(ids, np.ones_like(ids), ids * 0)
     assert "per token (padding can be skipped)" in bert.graph.splitlines()[0]
 
 

@@ -28,7 +28,11 @@ static struct bt_cpu detect(void)
     const unsigned wide = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
     struct bt_cpu cpu = {.avx2 = false};
     unsigned a, b, c, d;
-    if (!__get_cpuid(1, &a, &b, &c, &d) || (c & base) != base) {
+    if (!__get_cpuid(1, &a, &b, &c, &d)) {
+        return cpu;
+    }
+    cpu.clmul = (c & bit_PCLMUL) && (c & bit_SSE4_1);
+    if ((c & base) != base) {
         return cpu;
     }
     unsigned saved = saved_registers();

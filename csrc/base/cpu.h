@@ -8,6 +8,7 @@ struct bt_cpu {
     bool avx2;   /* AVX2, FMA and F16C, and the system saves the registers (XGETBV) */
     bool avx512; /* F, BW, DQ, VL, and the system saves the registers              */
     bool neon;
+    bool clmul;  /* carry-less products, with SSE4.1 */
 };
 
 /* Features of the CPU, lowered by BERTC_CPU=ref|avx2|avx512|neon (never raised). Detected once, thread-safe. */

@@ -108,6 +108,45 @@ enum bertc_status bt_file_wrap(const void *data, size_t size, void (*release)(vo
     return BERTC_OK;
 }
 
+void bt_file_drop(const struct bt_file *file, const void *data, size_t size)
+{
+    const uintptr_t begin = (uintptr_t)file->mapping, from = (uintptr_t)data;
+    if (!file->mapping || from < begin || from - begin > file->bytes.size || size > file->bytes.size - (from - begin)) {
+        return;
+    }
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t first = (from + page - 1) / page * page, end = (from + size) / page * page;
+    if (first < end) {
+        madvise((void *)first, end - first, MADV_DONTNEED);
+    }
+}
+
+size_t bt_file_resident(const struct bt_file *file)
+{
+    if (!file->mapping) {
+        return 0;
+    }
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), pages = (file->bytes.size + page - 1) / page;
+    const int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    size_t present = 0, done = 0;
+    uint64_t entries[512];
+    while (fd >= 0 && done < pages) {
+        const size_t want = pages - done < 512 ? pages - done : 512;
+        const off_t at = (off_t)(((uintptr_t)file->mapping / page + done) * sizeof *entries);
+        if (pread(fd, entries, want * sizeof *entries, at) != (ssize_t)(want * sizeof *entries)) {
+            break;
+        }
+        for (size_t i = 0; i < want; i++) {
+            present += (size_t)(entries[i] >> 63); /* the bit that says so */
+        }
+        done += want;
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    return done == pages ? present * page : file->bytes.size;
+}
+
 struct bt_span bt_file_bytes(const struct bt_file *file)
 {
     return file->bytes;

@@ -22,6 +22,13 @@ enum bertc_status bt_file_map(const char *path, struct bt_file **out, struct ber
 enum bertc_status bt_file_wrap(const void *data, size_t size, void (*release)(void *owner), void *owner,
                                struct bt_file **out, struct bertc_error *err);
 
+/* Gives the memory of the whole pages in a range back to the system, which reads them from the file again when they
+ * are touched. Does nothing where the range is not of a mapped file. */
+void bt_file_drop(const struct bt_file *file, const void *data, size_t size);
+/* How many bytes of a mapped file this process holds in memory, shared with the system's cache; 0 for lent memory.
+ * All of them where the system does not tell. */
+size_t bt_file_resident(const struct bt_file *file);
+
 struct bt_span bt_file_bytes(const struct bt_file *file);
 const char *bt_file_path(const struct bt_file *file); /* as it was given; NULL: lent memory */
 struct bt_file *bt_file_ref(struct bt_file *file); /* returns file */

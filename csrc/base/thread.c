@@ -7,8 +7,8 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/cpu.h"
 
 enum {
@@ -48,17 +48,10 @@ static inline void pause_briefly(void)
 #endif
 }
 
-static int64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 /* Looks for a while whether a job is opened after `seen` ones. */
 static void await_job(unsigned seen)
 {
-    for (int64_t end = now_ns() + PATIENCE_NS; atomic_load(&pool.opened) == seen && now_ns() < end;) {
+    for (int64_t end = bt_clock_ns() + PATIENCE_NS; atomic_load(&pool.opened) == seen && bt_clock_ns() < end;) {
         pause_briefly();
     }
 }
@@ -66,7 +59,7 @@ static void await_job(unsigned seen)
 /* Looks for a while whether the last worker leaves the job. */
 static void await_workers(const struct job *job)
 {
-    for (int64_t end = now_ns() + PATIENCE_NS; atomic_load(&job->active) > 0 && now_ns() < end;) {
+    for (int64_t end = bt_clock_ns() + PATIENCE_NS; atomic_load(&job->active) > 0 && bt_clock_ns() < end;) {
         pause_briefly();
     }
 }

@@ -1,6 +1,8 @@
 /* builder.c: steps and storages of a plan in the making */
 #include "exec/builder.h"
 
+#include "exec/known.h"
+
 enum bertc_status bt_builder_shape(const struct bt_builder *b, bt_value value, struct bt_ref *ref,
                                    struct bertc_error *err)
 {
@@ -50,6 +52,11 @@ static void touch(struct bt_builder *b, const struct bt_ref *ref)
 enum bertc_status bt_builder_step(struct bt_builder *b, const struct bt_step *step, struct bertc_error *err)
 {
     struct bt_plan *plan = b->plan;
+    bool known;
+    enum bertc_status status = bt_known_step(b, step, &known, err);
+    if (status || known) {
+        return status;
+    }
     if (!bt_arena_reserve(&plan->arena, &plan->steps, &b->step_cap, plan->step_count + 1, sizeof *step)) {
         return bt_error_memory(err);
     }

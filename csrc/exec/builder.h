@@ -24,6 +24,8 @@ struct bt_builder {
     size_t step_cap, output_cap;
     struct bt_arena arena; /* of the fields below: gone when the plan is made */
     bool *needed;          /* per value */
+    bool *known;           /* per value: it is the same in every call (known.c) */
+    int32_t *uses;         /* per value, by bt_graph_uses */
     struct bt_ref *refs;   /* per value: where it is */
     struct bt_storage *storages;
     size_t storage_count, storage_cap;
@@ -35,7 +37,8 @@ enum bertc_status bt_builder_shape(const struct bt_builder *b, bt_value value, s
                                    struct bertc_error *err);
 /* Gives a ref of known dtype and dims its own storage, to be written by the next step. */
 enum bertc_status bt_builder_own(struct bt_builder *b, struct bt_ref *ref, struct bertc_error *err);
-/* Appends a step; the storages of its operands live until then at least. */
+/* Appends a step; the storages of its operands live until then at least. A step of constants alone is carried out
+ * instead. */
 enum bertc_status bt_builder_step(struct bt_builder *b, const struct bt_step *step, struct bertc_error *err);
 enum bertc_status bt_builder_copy(struct bt_builder *b, const struct bt_ref *from, const struct bt_ref *to,
                                   struct bertc_error *err);

@@ -354,6 +354,27 @@ struct bt_variant *bt_cache_latest(struct bt_cache *cache)
     return variant;
 }
 
+static size_t plans_size(struct bt_planned *const *plans, int count)
+{
+    size_t size = 0;
+    for (int i = 0; i < count && plans[i]; i++) {
+        size += plans[i]->arena.total + (plans[i]->plan ? plans[i]->plan->arena.total : 0);
+    }
+    return size;
+}
+
+size_t bt_cache_size(struct bt_cache *cache)
+{
+    size_t size = 0;
+    pthread_mutex_lock(&cache->lock);
+    for (int i = 0; i < BT_CACHE_VARIANTS && cache->variants[i]; i++) {
+        size += cache->variants[i]->arena.total + cache->variants[i]->graph.arena.total;
+    }
+    size += plans_size(cache->plans, BT_CACHE_PLANS) + plans_size(cache->parts, BT_CACHE_PARTS);
+    pthread_mutex_unlock(&cache->lock);
+    return size;
+}
+
 enum bertc_status bt_cache_build(struct bt_cache *cache, const struct bt_program *program,
                                  const struct bertc_value *args, struct bertc_error *err)
 {

@@ -65,6 +65,8 @@ void bt_planned_unref(struct bt_planned *planned); /* NULL is fine */
 
 /* The variant used last, referenced; NULL when none was built yet. */
 struct bt_variant *bt_cache_latest(struct bt_cache *cache);
+/* Bytes that the graphs and plans hold. */
+size_t bt_cache_size(struct bt_cache *cache);
 /* Builds and keeps the variant for arguments whose data is not needed (an example). */
 enum bertc_status bt_cache_build(struct bt_cache *cache, const struct bt_program *program,
                                  const struct bertc_value *args, struct bertc_error *err);

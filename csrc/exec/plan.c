@@ -74,13 +74,31 @@ static enum bertc_status place_input(struct bt_builder *b, bt_value value, struc
     return status == BERTC_OK ? bt_builder_copy(b, &half, ref, err) : status;
 }
 
+/* Whether linear layers pack the value (plan_node.c) and nobody else reads it: then no other copy is needed. */
+static bool only_packed(const struct bt_builder *b, bt_value value)
+{
+    const struct bt_value_info *info = &b->graph->values[value];
+    if (!b->kernels->panel || info->rank != 2 || bt_dtype_storage(info->dtype) != BT_F32) {
+        return false;
+    }
+    int32_t others = b->uses[value];
+    for (size_t n = 0; n < b->graph->node_count; n++) {
+        const struct bt_node *node = &b->graph->nodes[n];
+        others -= node->op == BT_OP_LINEAR && node->args[1].value == value;
+    }
+    return others == 0;
+}
+
 static enum bertc_status place_constant(struct bt_builder *b, bt_value value, struct bertc_error *err)
 {
-    struct bt_tensor tensor;
     const struct bt_constant *constant = &b->graph->constants[b->graph->values[value].index];
-    enum bertc_status status = bt_weights_prepare(b->weights, &constant->tensor, &tensor, err);
-    if (status != BERTC_OK) {
-        return status;
+    struct bt_tensor tensor = constant->tensor;
+    tensor.dtype = bt_dtype_storage(tensor.dtype);
+    if (!only_packed(b, value)) {
+        enum bertc_status status = bt_weights_prepare(b->weights, &constant->tensor, &tensor, err);
+        if (status != BERTC_OK) {
+            return status;
+        }
     }
     struct bt_ref *ref = &b->refs[value];
     *ref = (struct bt_ref){.space = BT_SPACE_CONSTANT, .dtype = tensor.dtype, .rank = tensor.rank, .data = tensor.data};
@@ -221,8 +239,9 @@ static enum bertc_status make_plan(struct bt_builder *b, struct bt_plan **out, s
     enum bertc_status status = BERTC_OK;
     b->needed = bt_arena_alloc(&b->arena, graph->value_count + 1, sizeof *b->needed);
     b->refs = bt_arena_alloc(&b->arena, graph->value_count + 1, sizeof *b->refs);
+    b->uses = bt_graph_uses(graph);
     b->plan->values = b->values;
-    if (!b->needed || !b->refs) {
+    if (!b->needed || !b->refs || !b->uses) {
         status = bt_error_memory(err);
     } else {
         need_outputs(b, &graph->output);
@@ -258,6 +277,7 @@ static enum bertc_status begin(struct bt_builder *b, struct bertc_error *err)
 
 static enum bertc_status finish(struct bt_builder *b, enum bertc_status status)
 {
+    bt_free(b->uses);
     bt_arena_free(&b->arena);
     if (status != BERTC_OK) {
         bt_plan_free(b->plan);

@@ -86,20 +86,23 @@ static bool cast_is_alias(const struct bt_graph *graph, const struct bt_node *no
                                          bt_dtype_storage(graph->values[node->outs[0]].dtype);
 }
 
-/* A linear layer's constant weight is packed for the microkernel, once for all plans of the model. */
+/* A linear layer's constant weight is read in panels, which all plans of the model share. */
 static enum bertc_status add_panels(struct bt_builder *b, struct bt_step *step, struct bertc_error *err)
 {
-    const struct bt_panel_gemm *panel = b->kernels->panel;
     const struct bt_ref *weight = &step->args[1].ref;
-    if (step->op != BT_OP_LINEAR || !panel || weight->space != BT_SPACE_CONSTANT || weight->dtype != BT_F32 ||
-        weight->rank != 2) {
+    if (step->op != BT_OP_LINEAR || !b->kernels->panel || weight->space != BT_SPACE_CONSTANT ||
+        weight->dtype != BT_F32 || weight->rank != 2) {
         return BERTC_OK;
     }
     struct bt_tensor tensor = {.dtype = BT_F32, .rank = 2};
     tensor.data = (const char *)weight->data + weight->offset;
     memcpy(tensor.dims, weight->dims, sizeof tensor.dims);
     memcpy(tensor.strides, weight->strides, sizeof tensor.strides);
-    return bt_weights_pack(b->weights, &tensor, panel->nr, &step->panels, err);
+    const struct bt_value_info *info = &b->graph->values[step->node->args[1].value];
+    if (info->kind == BT_VALUE_CONSTANT) {
+        tensor = b->graph->constants[info->index].tensor; /* as the file has it, before any conversion */
+    }
+    return bt_weights_panels(b->weights, &tensor, b->kernels->panel, &step->panels, err);
 }
 
 static enum bertc_status add_scratch(struct bt_builder *b, struct bt_step *step, struct bertc_error *err)

@@ -28,6 +28,8 @@ static enum bertc_status run_part(void *context, int64_t part, struct bertc_erro
     struct bt_run state = {.inputs = r->run->inputs,
                            .outputs = r->run->outputs,
                            .kernels = r->run->kernels,
+                           .profile = r->run->profile,
+                           .sharers = bt_schedule_sharers(r->run->threads, r->parts.count),
                            .threads = r->parts.count > 1 ? 1 : r->run->threads,
                            .ragged = &ragged};
     return bt_schedule_plan(r->plans[part]->plan, r->run->workspaces, &state, err);
@@ -139,6 +141,7 @@ enum bertc_status bt_ragged_run(struct bt_cache *cache, struct bt_planned *call,
                             .inputs = run->inputs,
                             .outputs = run->outputs,
                             .kernels = run->kernels,
+                            .profile = run->profile,
                             .threads = run->threads};
     if (!padded.work) {
         return bt_error_set(err, BERTC_MEMORY, "no memory for a workspace of %zu bytes", need);

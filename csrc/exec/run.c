@@ -1,11 +1,17 @@
 /* run.c: carry out a plan's steps */
+#include "base/clock.h"
 #include "exec/plan.h"
+#include "exec/profile.h"
 
 enum bertc_status bt_plan_run(const struct bt_plan *plan, const struct bt_run *run, struct bertc_error *err)
 {
     for (size_t i = 0; i < plan->step_count; i++) {
         const struct bt_step *step = &plan->steps[i];
+        const int64_t start = run->profile ? bt_clock_ns() : 0;
         enum bertc_status status = step->fn(step, run, err);
+        if (run->profile) {
+            bt_profile_add(run, step, start);
+        }
         if (status == BERTC_OK) {
             continue;
         }

@@ -55,6 +55,11 @@ enum bertc_status bt_schedule_plan(const struct bt_plan *plan, struct bt_workspa
     return status;
 }
 
+int bt_schedule_sharers(int threads, int64_t parts)
+{
+    return parts < threads ? (int)parts : threads;
+}
+
 struct each {
     bt_part_fn *fn;
     void *context;
@@ -127,6 +132,8 @@ static enum bertc_status run_part(void *context, int64_t part, struct bertc_erro
     struct bt_run state = {.inputs = inputs,
                            .outputs = outputs,
                            .kernels = whole->run->kernels,
+                           .profile = whole->run->profile,
+                           .sharers = bt_schedule_sharers(whole->run->threads, s->parts),
                            .first_item = part_begin(s, part),
                            .threads = 1};
     part_leaves(s, whole->run, state.first_item, inputs, outputs);
@@ -137,8 +144,11 @@ enum bertc_status bt_schedule_run(const struct bt_schedule *schedule, const stru
                                   struct bertc_error *err)
 {
     if (schedule->parts == 1) {
-        struct bt_run state = {
-            .inputs = run->inputs, .outputs = run->outputs, .kernels = run->kernels, .threads = run->threads};
+        struct bt_run state = {.inputs = run->inputs,
+                               .outputs = run->outputs,
+                               .kernels = run->kernels,
+                               .profile = run->profile,
+                               .threads = run->threads};
         return bt_schedule_plan(schedule->plans[0], run->workspaces, &state, err);
     }
     struct whole whole = {schedule, run};

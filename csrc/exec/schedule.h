@@ -31,6 +31,7 @@ struct bt_schedule_run {
     void *const *outputs;
     const struct bt_kernels *kernels;
     struct bt_workspaces *workspaces; /* each part takes one */
+    struct bt_profile *profile;       /* or NULL */
     int threads;                      /* share the parts; inside the only part, its steps */
 };
 
@@ -38,6 +39,8 @@ struct bt_schedule_run {
 enum bertc_status bt_schedule_plan(const struct bt_plan *plan, struct bt_workspaces *workspaces, struct bt_run *state,
                                    struct bertc_error *err);
 
+/* How many of the threads run parts at the same time. */
+int bt_schedule_sharers(int threads, int64_t parts);
 /* Runs parts 0 .. parts-1 on that many threads. When several fail, the error is that of the first. */
 typedef enum bertc_status bt_part_fn(void *context, int64_t part, struct bertc_error *err);
 enum bertc_status bt_schedule_each(int threads, int64_t parts, bt_part_fn *fn, void *context, struct bertc_error *err);

@@ -45,6 +45,8 @@ struct bt_window {
     uint8_t counted; /* bits of the dims of which it has as many as tokens */
 };
 
+struct bt_panels;
+struct bt_profile;
 struct bt_run; /* the state of one run: bases, error, threads */
 struct bt_step;
 
@@ -62,7 +64,7 @@ struct bt_step {
     int64_t scratch_size;
     bt_step_fn *each;            /* of bt_step_each: what runs once a sequence, on the operands narrowed by ... */
     const struct bt_window *windows; /* ... these: of the arguments, then of the results */
-    const float *panels;        /* LINEAR: the weight packed for kernels->panel, or NULL */
+    struct bt_panels *panels;   /* LINEAR: the weight for kernels->panel, or NULL */
     const struct bt_node *node; /* NULL for the plan's own copies */
     const char *input;          /* name of the input argument an index operand comes from, or NULL */
 };
@@ -87,6 +89,8 @@ struct bt_run {
     const void *const *inputs;
     void *const *outputs;
     const struct bt_kernels *kernels;
+    struct bt_profile *profile; /* where steps note their time, or NULL */
+    int sharers;                /* with it: threads that run parts of the call at the same time; 0 is 1 */
     int64_t first_item; /* of the call's batch that this run has, for messages */
     int threads;
     const struct bt_ragged *ragged; /* of a plan of tokens; else NULL */
@@ -118,6 +122,10 @@ extern bt_step_fn *const bt_step_fns[BT_OP_COUNT];
 int64_t bt_step_scratch(const struct bt_step *step, const struct bt_kernels *kernels);
 /* Copies args[0].ref into outs[0], any strides and dtypes: materialised views and outputs. */
 bt_step_fn bt_step_copy;
+enum { BT_EACH_ARGS = 8 }; /* the most that such a step has */
+/* Makes *one what bt_step_each runs of a step for a sequence of the part; `args` are to be its arguments. */
+void bt_step_narrow(const struct bt_step *step, const struct bt_run *run, int64_t number, struct bt_step_arg *args,
+                    struct bt_step *one);
 /* Runs step->each once a sequence of the part. */
 bt_step_fn bt_step_each;
 

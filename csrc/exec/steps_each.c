@@ -3,8 +3,6 @@
 
 #include "exec/step.h"
 
-enum { MOST_ARGS = 8 };
-
 /* Where a value of the padded part lies in its run. */
 static struct bt_ref padded_ref(const struct bt_run *run, int32_t slot)
 {
@@ -36,25 +34,31 @@ static void narrow(const struct bt_run *run, const struct bt_window *window, int
     }
 }
 
+void bt_step_narrow(const struct bt_step *step, const struct bt_run *run, int64_t number, struct bt_step_arg *args,
+                    struct bt_step *one)
+{
+    assert(step->nargs <= BT_EACH_ARGS);
+    *one = *step;
+    one->fn = step->each;
+    one->args = args;
+    for (int i = 0; i < step->nargs; i++) {
+        args[i] = step->args[i];
+        if (args[i].kind == BT_ARG_VALUE) {
+            narrow(run, &step->windows[i], number, &args[i].ref);
+        }
+    }
+    for (int i = 0; i < step->nouts; i++) {
+        narrow(run, &step->windows[step->nargs + i], number, &one->outs[i]);
+    }
+}
+
 enum bertc_status bt_step_each(const struct bt_step *step, const struct bt_run *run, struct bertc_error *err)
 {
-    struct bt_step_arg args[MOST_ARGS];
-    struct bt_step one = *step;
+    struct bt_step_arg args[BT_EACH_ARGS];
+    struct bt_step one;
     enum bertc_status status = BERTC_OK;
-    assert(step->nargs <= MOST_ARGS);
-    one.fn = step->each;
-    one.args = args;
     for (int64_t number = 0; number < run->ragged->sequence_count && status == BERTC_OK; number++) {
-        for (int i = 0; i < step->nargs; i++) {
-            args[i] = step->args[i];
-            if (args[i].kind == BT_ARG_VALUE) {
-                narrow(run, &step->windows[i], number, &args[i].ref);
-            }
-        }
-        for (int i = 0; i < step->nouts; i++) {
-            one.outs[i] = step->outs[i];
-            narrow(run, &step->windows[step->nargs + i], number, &one.outs[i]);
-        }
+        bt_step_narrow(step, run, number, args, &one);
         status = one.fn(&one, run, err);
     }
     return status;

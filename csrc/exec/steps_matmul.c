@@ -6,6 +6,7 @@
 #include "exec/iter.h"
 #include "exec/matrix.h"
 #include "exec/operand.h"
+#include "exec/weights.h"
 
 enum { A, B };
 
@@ -17,6 +18,7 @@ struct multiply {
     enum bt_activation activation;
     int64_t m, n, k, lda, ldb;
     bool trans_b;
+    float *room;          /* of a panel of b */
     struct bt_iter batch; /* operands A, B */
 };
 
@@ -91,6 +93,7 @@ static void multiply_plan(const struct bt_step *step, struct bt_cuts *cuts, stru
     int64_t b_row = b->strides[b->rank - 2], b_col = b->strides[b->rank - 1];
     bool fits = bt_matrix_b_layout(p->k, p->n, b_row, b_col, &p->trans_b, &p->ldb);
     bt_packed_plan(&p->b, b, !fits && !step->panels, 2, cuts);
+    p->room = step->panels ? bt_cut(cuts, bt_panels_room(step->panels), (int64_t)sizeof(float)) : NULL;
     if (!fits) {
         bt_matrix_b_layout(p->k, p->n, p->n, 1, &p->trans_b, &p->ldb);
     }
@@ -138,23 +141,44 @@ static void multiply_range(void *context, int64_t begin, int64_t end)
         struct bt_product product = batch->first;
         product.a += it.offset[A];
         product.b += it.offset[B];
-        const int64_t offset = i * product.m * product.n;
+        const int64_t offset = i * product.m * product.ldc;
         product.c += offset;
         product.residual = product.residual ? product.residual + offset : NULL;
         bt_product_one(&product);
     }
 }
 
-static void multiply_f32(const struct multiply *p, const struct bt_step *step, const struct bt_run *run,
-                         const void *bias, float *out)
+/* With a weight that is not packed: panel by panel in the same room, from which the cache serves it. */
+static bool multiply_panels(struct batch *batch, const struct bt_panels *panels, float *room, int64_t count)
 {
+    const struct bt_product whole = batch->first;
+    const int64_t nr = whole.kernels->panel->nr;
+    batch->first.b = room;
+    for (int64_t n = 0; n < whole.n; n += nr) {
+        if (!bt_panels_one(panels, n, room)) {
+            return false;
+        }
+        batch->first.n = whole.n - n < nr ? whole.n - n : nr;
+        batch->first.c = whole.c + n;
+        batch->first.bias = whole.bias ? whole.bias + n : NULL;
+        batch->first.residual = whole.residual ? whole.residual + n : NULL;
+        multiply_range(batch, 0, count);
+    }
+    return true;
+}
+
+static enum bertc_status multiply_f32(const struct multiply *p, const struct bt_step *step, const struct bt_run *run,
+                                      const void *bias, float *out, struct bertc_error *err)
+{
+    const int64_t count = bt_iter_count(&p->batch);
+    const float *panels = step->panels ? bt_panels_all(step->panels, count * p->m) : NULL;
     struct batch batch = {p,
                           {.m = p->m,
                            .n = p->n,
                            .k = p->k,
                            .a = bt_packed_load(&p->a, run),
                            .lda = p->lda,
-                           .b = step->panels ? step->panels : bt_packed_load(&p->b, run),
+                           .b = step->panels ? panels : bt_packed_load(&p->b, run),
                            .ldb = p->ldb,
                            .trans_b = p->trans_b,
                            .panels = step->panels != NULL,
@@ -164,12 +188,15 @@ static void multiply_f32(const struct multiply *p, const struct bt_step *step, c
                            .kernels = run->kernels,
                            .c = out,
                            .ldc = p->n}};
-    int64_t count = bt_iter_count(&p->batch);
+    if (step->panels && !panels) {
+        return multiply_panels(&batch, step->panels, p->room, count) ? BERTC_OK : bt_error_memory(err);
+    }
     if (count == 1) {
         bt_product_run(run->threads, &batch.first);
     } else {
         bt_parallel_for(run->threads, count, bt_grain(p->m * p->n * p->k), multiply_range, &batch);
     }
+    return BERTC_OK;
 }
 
 static void multiply_f64(const struct multiply *p, const struct bt_run *run, const void *bias, double *out)
@@ -211,10 +238,9 @@ static enum bertc_status multiply(const struct bt_step *step, const struct bt_ru
     const void *bias = p.has_bias ? bt_packed_load(&p.bias, run) : NULL;
     void *out = bt_ref_data(run, &step->outs[0]);
     if (step->outs[0].dtype == BT_F32) {
-        multiply_f32(&p, step, run, bias, out);
-    } else {
-        multiply_f64(&p, run, bias, out);
+        return multiply_f32(&p, step, run, bias, out, err);
     }
+    multiply_f64(&p, run, bias, out);
     return BERTC_OK;
 }
 

@@ -1,6 +1,6 @@
 /* steps_matmul_integer.c: products of bytes with exact int32 sums
- * They run on the float GEMM, a few columns of self at a time: bytes less a zero point are below 2^8, so are exact their
- * products, and sums of BLOCK of them, which stay below 2^24. */
+ * They run on the float GEMM, a few columns of self at a time: bytes less a zero point are below 2^8, so that their
+ * products are exact, and sums of BLOCK of them, which stay below 2^24. */
 #include "base/thread.h"
 #include "exec/grain.h"
 #include "exec/iter.h"

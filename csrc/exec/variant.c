@@ -97,9 +97,30 @@ static bool bind_symbols(struct bt_variant *v, const struct bt_signature *call)
     return true;
 }
 
+/* Inputs of one rank share the symbol of an axis where their sizes are the same (bt_bind_inputs). A graph in which they
+ * do not was built for an odd call: it would hold for the usual one too, but says less of it. */
+static bool tells_symbols_apart(const struct bt_variant *v)
+{
+    const struct bt_graph *g = &v->graph;
+    for (size_t i = 0; i < g->input_count; i++) {
+        const struct bt_value_info *a = &g->values[g->inputs[i]];
+        for (size_t j = 0; j < i; j++) {
+            const struct bt_value_info *b = &g->values[g->inputs[j]];
+            for (int d = 0; a->rank == b->rank && d < a->rank; d++) {
+                const int32_t k = bt_expr_symbol_index(g->exprs, a->dims[d]);
+                const int32_t l = bt_expr_symbol_index(g->exprs, b->dims[d]);
+                if (k >= 0 && l >= 0 && k != l && v->symbols[k] == v->symbols[l]) {
+                    return false;
+                }
+            }
+        }
+    }
+    return true;
+}
+
 bool bt_variant_holds(struct bt_variant *v, const struct bt_signature *call)
 {
-    if (!bt_signature_same_key(&v->signature, call) || !bind_symbols(v, call)) {
+    if (!bt_signature_same_key(&v->signature, call) || !bind_symbols(v, call) || !tells_symbols_apart(v)) {
         return false;
     }
     bt_expr failed;

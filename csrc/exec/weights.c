@@ -2,15 +2,16 @@
 #include "exec/weights.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
+#include "exec/known.h"
 #include "exec/lanes.h"
-#include "kernel/panel.h"
 
 struct copy {
     struct bt_tensor from; /* the key, with panel */
     int64_t panel;         /* columns of a panel when it is packed, else 0 */
-    void *data;            /* NULL: an empty slot */
+    void *data;            /* items, or struct bt_panels; NULL: an empty slot */
     int64_t strides[BT_MAX_RANK];
 };
 
@@ -23,20 +24,40 @@ struct slab {
 
 enum { FIRST = BT_ALIGN };
 
+enum { FEW_ROWS = 64 };
+
+struct bt_panels {
+    struct bt_weights *weights;
+    const struct bt_panel_gemm *gemm;
+    struct bt_tensor tensor; /* (N, K) */
+    atomic_bool used;
+    _Atomic(float *) all; /* NULL until it is packed */
+};
+
 struct bt_weights {
+    const struct bt_file *file;
     pthread_mutex_t lock;
     struct copy *slots; /* open addressing; cap is a power of two */
     size_t count, cap;
     struct slab *slabs; /* the one with room first */
-    size_t bytes;
+    struct bt_weights_size size;
+    struct bt_known known;
 };
 
-struct bt_weights *bt_weights_new(void)
+struct bt_weights *bt_weights_new(const struct bt_file *file)
 {
     struct bt_weights *weights = bt_calloc(1, sizeof *weights);
     if (weights && pthread_mutex_init(&weights->lock, NULL) != 0) {
         bt_free(weights);
         return NULL;
+    }
+    if (weights && !bt_known_init(&weights->known)) {
+        pthread_mutex_destroy(&weights->lock);
+        bt_free(weights);
+        return NULL;
+    }
+    if (weights) {
+        weights->file = file;
     }
     return weights;
 }
@@ -47,9 +68,7 @@ void bt_weights_free(struct bt_weights *weights)
         return;
     }
     for (size_t i = 0; i < weights->cap; i++) {
-        if (weights->slots[i].panel == 0) {
-            bt_free(weights->slots[i].data);
-        }
+        bt_free(weights->slots[i].data);
     }
     while (weights->slabs) {
         struct slab *next = weights->slabs->next;
@@ -57,17 +76,23 @@ void bt_weights_free(struct bt_weights *weights)
         weights->slabs = next;
     }
     bt_free(weights->slots);
+    bt_known_free(&weights->known);
     pthread_mutex_destroy(&weights->lock);
     bt_free(weights);
 }
 
-size_t bt_weights_bytes(const struct bt_weights *weights)
+struct bt_weights_size bt_weights_size(struct bt_weights *weights)
 {
-    struct bt_weights *w = (struct bt_weights *)(uintptr_t)weights;
-    pthread_mutex_lock(&w->lock);
-    size_t bytes = w->bytes;
-    pthread_mutex_unlock(&w->lock);
-    return bytes;
+    pthread_mutex_lock(&weights->lock);
+    struct bt_weights_size size = weights->size;
+    pthread_mutex_unlock(&weights->lock);
+    size.converted += bt_known_bytes(&weights->known);
+    return size;
+}
+
+struct bt_known *bt_weights_known(struct bt_weights *weights)
+{
+    return &weights->known;
 }
 
 static bool same_tensor(const struct bt_tensor *a, const struct bt_tensor *b)
@@ -111,6 +136,13 @@ static bool make_room(struct bt_weights *weights)
     weights->slots = slots;
     weights->cap = cap;
     return true;
+}
+
+/* Whether steps can read the tensor where it lies. */
+static bool is_ready(const struct bt_tensor *tensor)
+{
+    return bt_dtype_storage(tensor->dtype) == tensor->dtype &&
+           (uintptr_t)tensor->data % bt_dtype_size(tensor->dtype) == 0;
 }
 
 /* Converts what the file has: dims that it repeats by a zero stride stay repeated. */
@@ -171,31 +203,54 @@ static void *slab_alloc(struct bt_weights *weights, size_t size)
     return p;
 }
 
-static bool pack(struct bt_weights *weights, struct copy *copy, const struct bt_tensor *tensor, int64_t nr,
-                 size_t *bytes)
+/* What lies between the tensor's first and last item is read no more. */
+static void drop_original(const struct bt_weights *weights, const struct bt_tensor *tensor)
 {
-    const int64_t N = tensor->dims[0], K = tensor->dims[1];
-    const int64_t count = bt_panel_size(nr, K, N);
-    copy->data = slab_alloc(weights, (size_t)count * sizeof(float));
-    if (!copy->data) {
+    int64_t last = 0;
+    for (int d = 0; d < tensor->rank; d++) {
+        if (tensor->dims[d] == 0 || !weights->file) {
+            return;
+        }
+        last += (tensor->dims[d] - 1) * tensor->strides[d];
+    }
+    bt_file_drop(weights->file, tensor->data, (size_t)(last + 1) * bt_dtype_size(tensor->dtype));
+}
+
+static bool add_panels(struct bt_weights *weights, struct copy *copy, const struct bt_tensor *tensor,
+                       const struct bt_panel_gemm *gemm)
+{
+    struct bt_panels *panels = bt_calloc(1, sizeof *panels);
+    if (!panels) {
         return false;
     }
+    panels->weights = weights;
+    panels->gemm = gemm;
+    panels->tensor = *tensor;
     copy->from = *tensor;
-    copy->panel = nr;
-    *bytes = (size_t)count * sizeof(float);
-    bt_panel_pack(nr, K, N, tensor->data, tensor->strides[1], tensor->strides[0], copy->data);
+    copy->panel = gemm->nr;
+    copy->data = panels;
     return true;
 }
 
-/* The copy of a tensor, converted (nr 0) or packed, made at its first use; without data when memory is out. */
-static struct copy copy_of(struct bt_weights *weights, const struct bt_tensor *tensor, int64_t nr)
+static bool add_converted(struct bt_weights *weights, struct copy *copy, const struct bt_tensor *tensor)
+{
+    size_t bytes;
+    if (!convert(copy, tensor, &bytes)) {
+        return false;
+    }
+    weights->size.converted += bytes;
+    drop_original(weights, tensor);
+    return true;
+}
+
+/* What there is of a tensor: its panels, or converted (gemm NULL); made now if need be. Without data when memory is
+ * out. */
+static struct copy copy_of(struct bt_weights *weights, const struct bt_tensor *tensor, const struct bt_panel_gemm *gemm)
 {
     pthread_mutex_lock(&weights->lock);
-    struct copy *copy = make_room(weights) ? find(weights->slots, weights->cap, tensor, nr) : NULL;
-    size_t bytes;
-    if (copy && !copy->data && (nr ? pack(weights, copy, tensor, nr, &bytes) : convert(copy, tensor, &bytes))) {
-        weights->count++;
-        weights->bytes += bytes;
+    struct copy *copy = make_room(weights) ? find(weights->slots, weights->cap, tensor, gemm ? gemm->nr : 0) : NULL;
+    if (copy && !copy->data) {
+        weights->count += gemm ? add_panels(weights, copy, tensor, gemm) : add_converted(weights, copy, tensor);
     }
     const struct copy found = copy ? *copy : (struct copy){0}; /* slots may move once the lock is gone */
     pthread_mutex_unlock(&weights->lock);
@@ -206,11 +261,10 @@ enum bertc_status bt_weights_prepare(struct bt_weights *weights, const struct bt
                                      struct bertc_error *err)
 {
     *out = *tensor;
-    if (bt_dtype_storage(tensor->dtype) == tensor->dtype &&
-        (uintptr_t)tensor->data % bt_dtype_size(tensor->dtype) == 0) {
+    if (is_ready(tensor)) {
         return BERTC_OK;
     }
-    const struct copy copy = copy_of(weights, tensor, 0);
+    const struct copy copy = copy_of(weights, tensor, NULL);
     if (!copy.data) {
         return bt_error_memory(err);
     }
@@ -220,10 +274,68 @@ enum bertc_status bt_weights_prepare(struct bt_weights *weights, const struct bt
     return BERTC_OK;
 }
 
-enum bertc_status bt_weights_pack(struct bt_weights *weights, const struct bt_tensor *tensor, int64_t nr,
-                                  const float **out, struct bertc_error *err)
+enum bertc_status bt_weights_panels(struct bt_weights *weights, const struct bt_tensor *tensor,
+                                    const struct bt_panel_gemm *gemm, struct bt_panels **out, struct bertc_error *err)
 {
-    const struct copy copy = copy_of(weights, tensor, nr);
+    const struct copy copy = copy_of(weights, tensor, gemm);
     *out = copy.data;
     return copy.data ? BERTC_OK : bt_error_memory(err);
+}
+
+int64_t bt_panels_room(const struct bt_panels *panels)
+{
+    return panels->gemm->nr * panels->tensor.dims[1];
+}
+
+bool bt_panels_one(const struct bt_panels *p, int64_t n, float *room)
+{
+    const struct bt_tensor *tensor = &p->tensor;
+    const int64_t N = tensor->dims[0], K = tensor->dims[1], cols = N - n < p->gemm->nr ? N - n : p->gemm->nr;
+    if (is_ready(tensor)) {
+        const float *from = (const float *)tensor->data + n * tensor->strides[0];
+        p->gemm->pack(K, cols, from, tensor->strides[1], tensor->strides[0], room);
+        return true;
+    }
+    float *rows = bt_alloc((size_t)(cols * K), sizeof *rows);
+    if (rows && K > 0) {
+        struct bt_reader reader;
+        bt_reader_init(&reader, BT_LANE_F32, tensor->dtype, 2, tensor->dims, tensor->strides, tensor->data);
+        p->gemm->pack(K, cols, bt_reader_read(&reader, n * K, cols * K, rows), 1, K, room);
+    }
+    bt_free(rows);
+    return rows;
+}
+
+/* NULL: out of memory. */
+static float *pack_all(const struct bt_panels *p)
+{
+    const int64_t N = p->tensor.dims[0], K = p->tensor.dims[1], nr = p->gemm->nr;
+    const size_t bytes = (size_t)bt_panel_size(nr, K, N) * sizeof(float);
+    float *all = slab_alloc(p->weights, bytes);
+    bool good = all;
+    for (int64_t n = 0; n < N && good; n += nr) {
+        good = bt_panels_one(p, n, all + n * K);
+    }
+    if (!good) {
+        return NULL;
+    }
+    p->weights->size.packed += bytes;
+    drop_original(p->weights, &p->tensor);
+    return all;
+}
+
+const float *bt_panels_all(struct bt_panels *p, int64_t rows)
+{
+    float *all = atomic_load_explicit(&p->all, memory_order_acquire);
+    if (all || (rows <= FEW_ROWS && !atomic_exchange(&p->used, true))) {
+        return all;
+    }
+    pthread_mutex_lock(&p->weights->lock);
+    all = atomic_load(&p->all);
+    if (!all) {
+        all = pack_all(p);
+        atomic_store_explicit(&p->all, all, memory_order_release);
+    }
+    pthread_mutex_unlock(&p->weights->lock);
+    return all;
 }

@@ -6,6 +6,7 @@
 #include "base/memory.h"
 
 #define SMALL ((size_t)4 << 20) /* below this a block is never worth giving back */
+#define LARGE ((size_t)1 << 20) /* from here on a block lies on huge pages */
 #define PATIENCE 16             /* small runs in a row after which a large block goes */
 
 void bt_workspaces_init(struct bt_workspaces *ws)
@@ -42,18 +43,35 @@ void *bt_workspace_take(struct bt_workspaces *ws, size_t size, size_t *got)
         data = ws->kept[best].data;
         *got = ws->kept[best].size;
         ws->kept[best].data = NULL;
-    } else if (largest >= 0) {
-        /* None is large enough: one of the kept blocks grows instead of another being added. */
-        stale = ws->kept[largest].data;
-        ws->kept[largest].data = NULL;
+    } else {
+        if (largest >= 0) {
+            /* None is large enough: one of the kept blocks grows instead of another being added. */
+            stale = ws->kept[largest].data;
+            ws->size -= ws->kept[largest].size;
+            ws->kept[largest].data = NULL;
+        }
+        *got = size;
+        ws->size += size;
     }
     pthread_mutex_unlock(&ws->lock);
     bt_free(stale);
     if (!data) {
-        *got = size;
-        data = bt_alloc(size, 1);
+        data = size < LARGE ? bt_alloc(size, 1) : bt_alloc_huge(size);
+    }
+    if (!data) {
+        pthread_mutex_lock(&ws->lock);
+        ws->size -= size;
+        pthread_mutex_unlock(&ws->lock);
     }
     return data;
+}
+
+size_t bt_workspaces_size(struct bt_workspaces *ws)
+{
+    pthread_mutex_lock(&ws->lock);
+    const size_t size = ws->size;
+    pthread_mutex_unlock(&ws->lock);
+    return size;
 }
 
 void bt_workspace_give(struct bt_workspaces *ws, void *data, size_t size, size_t used)
@@ -72,6 +90,7 @@ void bt_workspace_give(struct bt_workspaces *ws, void *data, size_t size, size_t
         ws->kept[i].idle = idle < PATIENCE ? idle : 0;
         break;
     }
+    ws->size -= data ? size : 0;
     pthread_mutex_unlock(&ws->lock);
     bt_free(data);
 }

@@ -1,4 +1,4 @@
-/* inflate.c: raw deflate and CRC-32 through zlib */
+/* inflate.c: raw deflate through zlib */
 #include "format/inflate.h"
 
 #include <limits.h>
@@ -47,9 +47,4 @@ enum bertc_status bt_inflate(struct bt_span in, uint8_t *out, size_t size, struc
                             reason, read, in.size, written, size);
     }
     return BERTC_OK;
-}
-
-uint32_t bt_crc32(struct bt_span bytes)
-{
-    return (uint32_t)crc32_z(0, bytes.data, bytes.size);
 }

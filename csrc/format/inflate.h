@@ -1,4 +1,4 @@
-/* inflate.h: raw deflate (RFC 1951) through zlib, into a buffer of the exact size, and CRC-32 */
+/* inflate.h: raw deflate (RFC 1951) through zlib, into a buffer of the exact size */
 #ifndef BT_FORMAT_INFLATE_H
 #define BT_FORMAT_INFLATE_H
 
@@ -7,6 +7,5 @@
 
 /* Fails with BERTC_FORMAT unless `in` holds one complete stream that fills `out` exactly. */
 enum bertc_status bt_inflate(struct bt_span in, uint8_t *out, size_t size, struct bertc_error *err);
-uint32_t bt_crc32(struct bt_span bytes);
 
 #endif

@@ -70,6 +70,21 @@ static bool fits_storage(const struct bt_tensor *tensor, int64_t offset, int64_t
     return offset >= 0 && (empty ? offset <= numel : last < numel);
 }
 
+enum bertc_status bt_torch_pickle_view(const struct bt_storage *storage, int64_t offset, struct bt_tensor *tensor,
+                                       struct bertc_error *err)
+{
+    tensor->dtype = storage->dtype;
+    if (!fits_storage(tensor, offset, storage->numel)) {
+        return bt_error_set(err, BERTC_FORMAT, "a tensor at offset %lld reaches beyond its storage of %lld elements",
+                            (long long)offset, (long long)storage->numel);
+    }
+    tensor->data = storage->bytes.data;
+    if (tensor->data) {
+        tensor->data = storage->bytes.data + (size_t)offset * bt_dtype_size(tensor->dtype);
+    }
+    return BERTC_OK;
+}
+
 /* torch._utils._rebuild_tensor(storage, offset, size, stride); the later ones only add arguments. */
 static enum bertc_status rebuild_tensor(const struct bt_pickle *args, struct bt_pickle **value, struct bertc_error *err)
 {
@@ -77,19 +92,11 @@ static enum bertc_status rebuild_tensor(const struct bt_pickle *args, struct bt_
     if (source->kind != BT_PICKLE_STORAGE || offset->kind != BT_PICKLE_INT) {
         return bad_argument("a tensor is not made from a storage and an offset", err);
     }
-    const struct bt_storage *storage = &source->storage;
-    struct bt_tensor tensor = {.dtype = storage->dtype};
-    enum bertc_status status = read_dims(args->items[2], args->items[3], &tensor, err);
-    if (status != BERTC_OK) {
+    struct bt_tensor tensor = {0};
+    enum bertc_status status;
+    if ((status = read_dims(args->items[2], args->items[3], &tensor, err)) ||
+        (status = bt_torch_pickle_view(&source->storage, offset->integer, &tensor, err))) {
         return status;
-    }
-    if (!fits_storage(&tensor, offset->integer, storage->numel)) {
-        return bt_error_set(err, BERTC_FORMAT, "a tensor at offset %lld reaches beyond its storage of %lld elements",
-                            (long long)offset->integer, (long long)storage->numel);
-    }
-    tensor.data = storage->bytes.data;
-    if (tensor.data) {
-        tensor.data = storage->bytes.data + (size_t)offset->integer * bt_dtype_size(tensor.dtype);
     }
     (*value)->kind = BT_PICKLE_TENSOR;
     (*value)->tensor = tensor;

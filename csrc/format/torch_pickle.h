@@ -16,6 +16,11 @@ enum bertc_status bt_torch_pickle_check(const char *name, struct bertc_error *er
 enum bertc_status bt_torch_pickle_call(const char *name, const struct bt_pickle *args, struct bt_pickle **value,
                                        struct bertc_error *err);
 
+/* Completes a tensor whose rank, dims and strides are set (none negative): its dtype, and its data at `offset` elements
+ * into the storage. BERTC_FORMAT when an element would lie outside of that. */
+enum bertc_status bt_torch_pickle_view(const struct bt_storage *storage, int64_t offset, struct bt_tensor *tensor,
+                                       struct bertc_error *err);
+
 /* Makes `value` the storage that a persistent id stands for. */
 enum bertc_status bt_torch_pickle_storage(const struct bt_pickle *id, const struct bt_pickle_options *options,
                                           struct bt_pickle *value, struct bertc_error *err);

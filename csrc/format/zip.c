@@ -6,6 +6,7 @@
 
 #include "format/bytes.h"
 #include "format/chars.h"
+#include "format/crc32.h"
 #include "format/inflate.h"
 #include "format/zip_directory.h"
 

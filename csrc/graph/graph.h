@@ -186,6 +186,9 @@ enum bertc_status bt_graph_verify(struct bt_graph *g, struct bertc_error *err);
  * `title` becomes the first line. */
 char *bt_graph_text(struct bt_graph *g, const char *title);
 
+/* The line of one node in that text, without shapes; likewise. */
+char *bt_graph_node_text(struct bt_graph *g, size_t node);
+
 /* How often each value is used by nodes and outputs; freed by bt_free. NULL: out of memory. */
 int32_t *bt_graph_uses(const struct bt_graph *g);
 /* Drops the nodes that no output needs; their values' index becomes -1. */

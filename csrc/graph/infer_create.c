@@ -1,4 +1,6 @@
 /* infer_create.c: tensors made from numbers */
+#include <math.h>
+
 #include "graph/infer.h"
 
 static enum bertc_status set_dtype(struct bt_inference *in, int i, enum bt_dtype missing)
@@ -11,11 +13,21 @@ static enum bertc_status set_dtype(struct bt_inference *in, int i, enum bt_dtype
     return status;
 }
 
+/* A known whole number as an integer: lengths that are counted in integers stay polynomials. */
+static bt_expr whole(struct bt_exprs *x, bt_expr e)
+{
+    struct bt_scalar number;
+    bool is_whole = bt_expr_is_const(x, e, &number) && number.type == BT_SCALAR_FLOAT && fabs(number.f) < 1e9 &&
+                    number.f == floor(number.f);
+    return is_whole ? bt_expr_int(x, (int64_t)number.f) : e;
+}
+
 /* ceil((end - start) / step), for ints in exact arithmetic. */
 static bt_expr arange_length(struct bt_inference *in, bt_expr start, bt_expr end, bt_expr step)
 {
     struct bt_exprs *x = in->g->exprs;
     bt_expr span = bt_expr_binary(x, BT_EXPR_SUB, end, start);
+    step = whole(x, step);
     if (bt_expr_type(x, span) == BT_SCALAR_FLOAT || bt_expr_type(x, step) == BT_SCALAR_FLOAT) {
         return bt_expr_unary(x, BT_EXPR_TO_INT,
                              bt_expr_unary(x, BT_EXPR_CEIL, bt_expr_binary(x, BT_EXPR_DIV, span, step)));

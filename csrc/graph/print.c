@@ -91,7 +91,6 @@ static void put_args(struct printer *p, const struct bt_node *node)
 
 static void put_node(struct printer *p, const struct bt_node *node)
 {
-    bt_text_add(&p->text, "  ");
     for (int i = 0; i < node->nouts; i++) {
         bt_text_add(&p->text, "%s", i ? ", " : "");
         put_value(p, node->outs[i]);
@@ -99,6 +98,12 @@ static void put_node(struct printer *p, const struct bt_node *node)
     bt_text_add(&p->text, " = %s(", bt_ops[node->op].name);
     put_args(p, node);
     bt_text_add(&p->text, ")");
+}
+
+static void put_node_line(struct printer *p, const struct bt_node *node)
+{
+    bt_text_add(&p->text, "  ");
+    put_node(p, node);
 }
 
 /* "int64[b, s]"; float32 goes without saying. */
@@ -134,7 +139,7 @@ static size_t shape_column(struct printer *p)
     size_t column = 0;
     for (size_t i = 0; i < p->g->node_count && !p->text.failed; i++) {
         size_t start = p->text.size;
-        put_node(p, &p->g->nodes[i]);
+        put_node_line(p, &p->g->nodes[i]);
         size_t width = p->text.size - start;
         if (width > column && width <= SHAPE_COLUMN) {
             column = width;
@@ -150,7 +155,7 @@ static void put_lines(struct printer *p)
     for (size_t i = 0; i < p->g->node_count; i++) {
         const struct bt_node *node = &p->g->nodes[i];
         size_t start = p->text.size;
-        put_node(p, node);
+        put_node_line(p, node);
         size_t width = p->text.size - start;
         bt_text_add(&p->text, "%*s", (int)(width < column ? column - width : 0) + 2, "");
         for (int k = 0; k < node->nouts; k++) {
@@ -161,17 +166,35 @@ static void put_lines(struct printer *p)
     }
 }
 
-char *bt_graph_text(struct bt_graph *g, const char *title)
+/* False: out of memory. */
+static bool printer_init(struct printer *p, struct bt_graph *g)
 {
-    struct printer p = {.g = g, .numbers = bt_calloc(g->value_count + 1, sizeof(*p.numbers))};
-    if (!p.numbers) {
+    *p = (struct printer){.g = g, .numbers = bt_calloc(g->value_count + 1, sizeof(*p->numbers))};
+    int32_t next = 1;
+    for (size_t i = 0; i < g->node_count && p->numbers; i++) {
+        for (int k = 0; k < g->nodes[i].nouts; k++) {
+            p->numbers[g->nodes[i].outs[k]] = next++;
+        }
+    }
+    return p->numbers;
+}
+
+char *bt_graph_node_text(struct bt_graph *g, size_t node)
+{
+    struct printer p;
+    if (!printer_init(&p, g)) {
         return NULL;
     }
-    int32_t next = 1;
-    for (size_t i = 0; i < g->node_count; i++) {
-        for (int k = 0; k < g->nodes[i].nouts; k++) {
-            p.numbers[g->nodes[i].outs[k]] = next++;
-        }
+    put_node(&p, &g->nodes[node]);
+    bt_free(p.numbers);
+    return bt_text_take(&p.text);
+}
+
+char *bt_graph_text(struct bt_graph *g, const char *title)
+{
+    struct printer p;
+    if (!printer_init(&p, g)) {
+        return NULL;
     }
     bt_text_add(&p.text, "%s\n", title);
     put_inputs(&p);

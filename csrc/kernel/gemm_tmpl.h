@@ -11,7 +11,21 @@
 enum {
     NR = PANEL_VECTORS * VF_LANES,
     DEPTH = 384, /* of K at a time, each with a sum of its own: the rounding errors of long sums stay small */
-    ROWS = 18 * TILE_ROWS, /* of A at a time: their part of K stays in the L2 cache */
+    ROWS = 18 * TILE_ROWS,      /* of A at a time, */
+    ROWS_SIZE = 3 * (64 << 10), /* and at most so many floats: they stay in the L2 cache */
+    TURN = 2,  /* values of K that a turn of the innermost loop has */
+    GROUP = 5, /* rows of A with one pointer: x86 addresses them as it plus 0, 1, 2, 3 or 4 times the stride */
+    GROUPS = (TILE_ROWS + GROUP - 1) / GROUP,
+    LINE = 16, /* floats of a cache line */
+};
+
+/* What is brought to the cache during a tile: lines side by side in several streams, which the hardware then runs
+ * ahead of, one line or a part of it from each stream in a turn. */
+struct ahead {
+    const float *next;
+    int64_t streams;
+    int64_t span; /* from stream to stream */
+    int64_t step; /* in a turn */
 };
 
 /* A block of C and what goes into it. */
@@ -19,15 +33,34 @@ struct block {
     int64_t kc; /* values of K */
     const float *a;
     int64_t lda;
-    const float *b;    /* the first panel, at the first of these values of K */
-    int64_t b_step;    /* from panel to panel */
-    const float *next; /* what of B follows: on its way to the cache meanwhile */
-    int64_t next_step; /* floats of it for each value of K */
+    const float *b; /* the first panel, at the first of these values of K */
+    int64_t b_step; /* from panel to panel */
+    struct ahead ahead;
     float *c;
     int64_t ldc;
     const float *before; /* what the sum is added to: C so far, the bias, or NULL */
     int64_t before_step; /* from row to row */
 };
+
+/* Adds to the tile's sums the products of one value of K: the one `k` after where a and b point. */
+BT_INLINE void multiply_add(int mr, int panels, int k, const float *const *a, int64_t lda, const float *b,
+                            int64_t b_step, vf (*sum)[WIDE_PANELS * PANEL_VECTORS])
+{
+    const int nv = panels * PANEL_VECTORS;
+    vf row[WIDE_PANELS * PANEL_VECTORS];
+    BT_UNROLL
+    for (int j = 0; j < nv; j++) {
+        row[j] = vf_load(b + k * NR + j / PANEL_VECTORS * b_step + j % PANEL_VECTORS * VF_LANES);
+    }
+    BT_UNROLL
+    for (int i = 0; i < mr; i++) {
+        const vf x = vf_set1(a[i / GROUP][i % GROUP * lda + k]);
+        BT_UNROLL
+        for (int j = 0; j < nv; j++) {
+            sum[i][j] = vf_fma(x, row[j], sum[i][j]);
+        }
+    }
+}
 
 /* mr rows by `panels` panels. */
 BT_INLINE void tile(int mr, int panels, const struct block *t)
@@ -41,30 +74,48 @@ BT_INLINE void tile(int mr, int panels, const struct block *t)
             sum[i][j] = vf_set1(0.0f);
         }
     }
-    const float *a = t->a, *b = t->b, *next = t->next;
-    const int64_t lda = t->lda, b_step = t->b_step, next_step = t->next_step;
-    for (int64_t k = 0; k < t->kc; k++, b += NR, next += next_step) {
-        vf row[WIDE_PANELS * PANEL_VECTORS];
+    const float *a[GROUPS], *b = t->b;
+    const int64_t lda = t->lda, b_step = t->b_step;
+    BT_UNROLL
+    for (int i = 0; i * GROUP < mr; i++) {
+        a[i] = t->a + i * GROUP * lda;
+    }
+    struct ahead ahead = t->ahead;
+    int64_t left = t->kc;
+    for (; left >= TURN; left -= TURN) {
+        const float *line = ahead.next;
+        for (int64_t i = 0; i < ahead.streams; i++, line += ahead.span) {
+            __builtin_prefetch(line, 0, 2);
+        }
+        ahead.next += ahead.step;
+        BT_UNROLL
+        for (int k = 0; k < TURN; k++) {
+            multiply_add(mr, panels, k, a, lda, b, b_step, sum);
+        }
+        b += TURN * NR;
+        BT_UNROLL
+        for (int i = 0; i * GROUP < mr; i++) {
+            a[i] += TURN;
+        }
+    }
+    for (int k = 0; k < left; k++) {
+        multiply_add(mr, panels, k, a, lda, b, b_step, sum);
+    }
+    float *c = t->c;
+    const float *before = t->before;
+    const int64_t ldc = t->ldc, before_step = t->before_step;
+    BT_UNROLL
+    for (int i = 0; before && i < mr; i++, before += before_step) {
         BT_UNROLL
         for (int j = 0; j < nv; j++) {
-            row[j] = vf_load(b + j / PANEL_VECTORS * b_step + j % PANEL_VECTORS * VF_LANES);
-        }
-        __builtin_prefetch(next, 0, 2);
-        BT_UNROLL
-        for (int i = 0; i < mr; i++) {
-            const vf x = vf_set1(a[i * lda + k]);
-            BT_UNROLL
-            for (int j = 0; j < nv; j++) {
-                sum[i][j] = vf_fma(x, row[j], sum[i][j]);
-            }
+            sum[i][j] = vf_add(sum[i][j], vf_load(before + j * VF_LANES));
         }
     }
     BT_UNROLL
-    for (int i = 0; i < mr; i++) {
+    for (int i = 0; i < mr; i++, c += ldc) {
         BT_UNROLL
         for (int j = 0; j < nv; j++) {
-            const float *before = t->before ? t->before + i * t->before_step + j * VF_LANES : NULL;
-            vf_store(t->c + i * t->ldc + j * VF_LANES, before ? vf_add(sum[i][j], vf_load(before)) : sum[i][j]);
+            vf_store(c + j * VF_LANES, sum[i][j]);
         }
     }
 }
@@ -176,16 +227,23 @@ static void edge_tile(const struct bt_panel_args *g, struct block t, bool first,
     }
 }
 
+/* What comes next, as much as a panel's part of K, is spread over `count` tiles: all of it during the first would fill
+ * the buffers that A needs. */
+static struct ahead look_ahead(const float *next, int64_t kc, int64_t count)
+{
+    const int64_t streams = (TURN * NR / LINE + count - 1) / count, share = count * streams;
+    const int64_t step = (TURN * NR + share - 1) / share;
+    return (struct ahead){next, streams, kc / TURN * step, step};
+}
+
 /* Rows [m, m + rows) by the columns of the panel or panels at n. */
 static void run_columns(const struct bt_panel_args *g, struct part k, int64_t m, int64_t rows, int64_t n, int64_t cols)
 {
     struct block t = {.kc = k.size, .lda = g->lda, .b = g->B + n * g->K + k.start * NR, .b_step = NR * g->K};
     t.ldc = g->ldc;
-    /* What comes next is spread over the tiles: all of it during the first would fill the buffers that A needs. */
-    t.next = k.last ? g->B + (n + cols) * g->K : t.b + k.size * NR;
     int64_t left = (rows + TILE_ROWS - 1) / TILE_ROWS;
-    t.next_step = (NR + left - 1) / left;
- /* tiles of about equal height */
+    t.ahead = look_ahead(k.last ? g->B + (n + cols) * g->K : t.b + k.size * NR, k.size, left);
+    /* tiles of about equal height */
     for (const int64_t end = m + rows; m < end; left--) {
         const int64_t mr = (end - m + left - 1) / left;
         t.a = g->A + m * g->lda + k.start;
@@ -203,7 +261,7 @@ static void run_columns(const struct bt_panel_args *g, struct part k, int64_t m,
             finish(g, m, mr, n, cols);
         }
         m += mr;
-        t.next += t.next_step * k.size;
+        t.ahead.next += t.ahead.streams * t.ahead.span;
     }
 }
 
@@ -222,9 +280,16 @@ static void run_rows(const struct bt_panel_args *g, int64_t m, int64_t rows)
     }
 }
 
+static int64_t rows_at_once(int64_t K)
+{
+    const int64_t fit = ROWS_SIZE / (K > 0 ? K : 1);
+    return fit < TILE_ROWS ? TILE_ROWS : fit < ROWS ? fit : ROWS;
+}
+
 static void run(const struct bt_panel_args *g)
 {
-    int64_t left = (g->M + ROWS - 1) / ROWS;
+    const int64_t most = rows_at_once(g->K);
+    int64_t left = (g->M + most - 1) / most;
     for (int64_t m = 0; m < g->M; left--) {
         const int64_t rows = (g->M - m + left - 1) / left;
         run_rows(g, m, rows);

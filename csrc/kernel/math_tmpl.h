@@ -41,40 +41,48 @@ BT_INLINE vf math_exp(vf x)
     return vf_select(vf_less(x, least), vf_set1(0.0f), e);
 }
 
-/* exp of a softmax's exponent, x <= 0 or NaN, to 1 + |x| / 20 ULP; 0 from about the same limit on. */
+BT_INLINE vf math_exp_reduced(vf r)
+{
+    return MATH_POLYNOMIAL(r, 1.0f, 1.0f, 0.49999994f, 0.166665196f, 0.0416683927f, 0.00836878084f, 0.00138144649f);
+}
+
+#define MATH_WHOLE 12582912.0f /* 1.5 * 2^23: what is added to it becomes an integer */
+
+/* exp of a softmax's exponent, x <= 0 or NaN, to 1 + |x| / 20 ULP; 0 where it would be below 2^-125, whatever the steps
+ * before make of such an x. */
 BT_INLINE vf math_exp_weight(vf x)
 {
-    vf whole = vf_set1(12582912.0f); /* 1.5 * 2^23: what is added to it becomes an integer */
-    vf y = vf_max(vf_set1(-86.6f), x);
-    vf n = vf_sub(vf_fma(y, vf_set1(1.44269504f), whole), whole);
-    vf r = vf_fnma(n, vf_set1(0.693147182f), y);
-    vf e = MATH_POLYNOMIAL(r, 1.0f, 1.0f, 0.49999994f, 0.166665196f, 0.0416683927f, 0.00836878084f, 0.00138144649f);
+    vf whole = vf_set1(MATH_WHOLE);
+    vf n = vf_sub(vf_fma(x, vf_set1(1.44269504f), whole), whole);
+    vf r = vf_fnma(n, vf_set1(0.693147182f), x);
+    vf e = math_exp_reduced(r);
     return vf_select(vf_less(n, vf_set1(-124.5f)), vf_set1(0.0f), vf_scale2(e, n));
 }
 
-/* The normal distribution's upper tail, erfc(a / sqrt 2) / 2, for a >= 0; 0 where it would be below 2^-125.
- * Its product with exp(a^2 / 2) is a polynomial in (1 - 0.33 a) / (1 + 0.33 a), to 8e-9. The rounding error of a^2
- * would count a^2 / 2 times in the result: it is computed and put back. */
+/* The normal distribution's upper tail, erfc(a / sqrt 2) / 2, for 0 <= a <= MATH_TAIL_END: beyond, it would be below
+ * 2^-125. Its product with exp(a^2 / 2) is a polynomial in (1 - 0.29 a) / (1 + 0.29 a), to 5e-8. The rounding error of
+ * a^2 would count a^2 / 2 times in the result: a^2 is only ever part of an fma, and n has few enough bits for its
+ * product with the first part of ln 2 to be exact. */
+#define MATH_TAIL_END 12.9f
 BT_INLINE vf math_normal_tail(vf a)
 {
-    vf most = vf_set1(12.9f);
-    vf b = vf_min(most, a);
-    vf square = vf_mul(b, b);
-    vf excess = vf_fnma(b, b, square); /* of `square` over b^2 */
-    vf n, r = math_reduce(vf_mul(vf_set1(-0.5f), square), &n);
-    vf one = vf_set1(1.0f), steepness = vf_set1(0.33f);
-    vf e = vf_add(one, math_expm1_reduced(vf_fma(vf_set1(0.5f), excess, r)));
-    vf q = vf_div(vf_fnma(steepness, b, one), vf_fma(steepness, b, one));
-    vf p = MATH_POLYNOMIAL(q, 0.120479859f, 0.205162495f, 0.123554066f, 0.0473225042f, 0.0069080852f, -0.00274365069f,
-                           -0.00106576644f, 0.000306862144f, 0.000127655876f, -5.2100022e-05f);
-    return vf_select(vf_less(most, a), vf_set1(0.0f), vf_scale2(vf_mul(p, e), n));
+    vf whole = vf_set1(MATH_WHOLE);
+    vf half = vf_mul(vf_set1(-0.5f), a);
+    vf n = vf_sub(vf_fma(vf_mul(half, a), vf_set1(1.44269504f), whole), whole);
+    vf r = vf_fnma(n, vf_set1(-2.12194442e-4f), vf_fma(half, a, vf_mul(n, vf_set1(-0.693359375f))));
+    vf e = math_exp_reduced(r);
+    vf q = vf_sub(vf_div(vf_set1(2.0f), vf_fma(vf_set1(0.29f), a, vf_set1(1.0f))), vf_set1(1.0f));
+    vf p = MATH_POLYNOMIAL(q, 0.107745253f, 0.189013213f, 0.125816867f, 0.060315568f, 0.0177526567f, 0.000937978795f,
+                           -0.00145409722f, -0.000280841865f, 0.000153380461f);
+    return vf_scale2(vf_mul(p, e), n);
 }
 
+/* max(x, 0) - |x| tail(|x|); the first is written so that -inf gives NaN, as 0 times it would. */
 BT_INLINE vf math_gelu_erf(vf x)
 {
-    vf tail = math_normal_tail(vf_abs(x));
-    vf below = vf_select(vf_less(x, vf_set1(0.0f)), tail, vf_sub(vf_set1(1.0f), tail));
-    return vf_mul(x, below);
+    vf size = vf_abs(x), half = vf_set1(0.5f);
+    vf near = vf_min(vf_set1(MATH_TAIL_END), size);
+    return vf_fnma(near, math_normal_tail(near), vf_fma(half, size, vf_mul(half, x)));
 }
 
 BT_INLINE vf math_erf(vf x)
@@ -82,7 +90,7 @@ BT_INLINE vf math_erf(vf x)
     vf size = vf_abs(x);
     vf p = MATH_POLYNOMIAL(vf_mul(x, x), 1.12837911f, -0.376125723f, 0.112827174f, -0.0268025473f, 0.00505109457f,
                            -0.000631512725f);
-    vf tail = math_normal_tail(vf_mul(vf_set1(1.41421356f), size));
+    vf tail = math_normal_tail(vf_min(vf_set1(MATH_TAIL_END), vf_mul(vf_set1(1.41421356f), size)));
     vf large = vf_copysign(vf_fnma(vf_set1(2.0f), tail, vf_set1(1.0f)), x);
     return vf_select(vf_less(size, vf_set1(0.85f)), vf_mul(x, p), large);
 }

@@ -153,22 +153,32 @@ struct moments {
     double second;
 };
 
+BT_INLINE void add_moments(const float *x, float shift, size_t n, vf *first, vf *second)
+{
+    const vf d = vf_sub(load_part(x, n, shift), vf_set1(shift));
+    *first = vf_add(*first, d);
+    *second = vf_fma(d, d, *second);
+}
+
 /* Of at most BLOCK values. */
 BT_INLINE struct moments block_moments(const float *x, float shift, size_t n)
 {
-    vf zero = vf_set1(0.0f);
-    vf first[2] = {zero, zero}, second[2] = {zero, zero};
-    for (size_t i = 0; i < n; i += 2 * VF_LANES) {
+    const vf zero = vf_set1(0.0f);
+    vf first[ACCUMULATORS] = {zero, zero, zero, zero}, second[ACCUMULATORS] = {zero, zero, zero, zero};
+    size_t i = 0;
+    for (; i + STRIDE <= n; i += STRIDE) {
         BT_UNROLL
-        for (size_t j = 0; j < 2; j++) {
-            if (i + j * VF_LANES < n) {
-                vf d = vf_sub(load_part(x + i + j * VF_LANES, n - i - j * VF_LANES, shift), vf_set1(shift));
-                first[j] = vf_add(first[j], d);
-                second[j] = vf_fma(d, d, second[j]);
-            }
+        for (size_t j = 0; j < ACCUMULATORS; j++) {
+            add_moments(x + i + j * VF_LANES, shift, VF_LANES, &first[j], &second[j]);
         }
     }
-    return (struct moments){vf_sum_lanes(vf_add(first[0], first[1])), vf_sum_lanes(vf_add(second[0], second[1]))};
+    for (; i < n; i += VF_LANES) {
+        add_moments(x + i, shift, n - i, &first[0], &second[0]);
+    }
+    return (struct moments){
+        vf_sum_lanes(vf_add(vf_add(first[0], first[1]), vf_add(first[2], first[3]))),
+        vf_sum_lanes(vf_add(vf_add(second[0], second[1]), vf_add(second[2], second[3]))),
+    };
 }
 
 BT_INLINE struct moments row_moments(const float *x, float shift, size_t n)
@@ -182,21 +192,31 @@ BT_INLINE struct moments row_moments(const float *x, float shift, size_t n)
     return total;
 }
 
+/* y = ((x - shift) * factor + term) * w + b */
+BT_INLINE void scale_part(const float *x, const float *w, const float *b, float shift, vf factor, vf term, float *y,
+                          size_t n)
+{
+    const vf v = vf_fma(vf_sub(load_part(x, n, shift), vf_set1(shift)), factor, term);
+    const vf offset = b ? load_part(b, n, 0.0f) : vf_set1(0.0f);
+    store_part(y, w ? vf_fma(v, load_part(w, n, 0.0f), offset) : vf_add(v, offset), n);
+}
+
 /* In two passes: deviations from nearly the mean keep large means from drowning small variances. */
 void BT_VERSION(layer_norm_f32)(const float *x, const float *w, const float *b, float eps, float *y, size_t n)
 {
-    float shift = BT_VERSION(sum_f32)(x, n) / (float)n;
-    struct moments moments = row_moments(x, shift, n);
-    double rest = moments.first / (double)n;
+    const float shift = BT_VERSION(sum_f32)(x, n) / (float)n;
+    const struct moments moments = row_moments(x, shift, n);
+    const double rest = moments.first / (double)n;
     double var = moments.second / (double)n - rest * rest;
     var = var < 0.0 ? 0.0 : var; /* by rounding; NaN stays NaN */
-    vf rstd = vf_set1((float)(1.0 / sqrt(var + (double)eps)));
-    for (size_t i = 0; i < n; i += VF_LANES) {
-        vf d = vf_sub(vf_sub(load_part(x + i, n - i, shift), vf_set1(shift)), vf_set1((float)rest));
-        vf v = vf_mul(d, rstd);
-        v = w ? vf_mul(v, load_part(w + i, n - i, 0.0f)) : v;
-        v = b ? vf_add(v, load_part(b + i, n - i, 0.0f)) : v;
-        store_part(y + i, v, n - i);
+    const double rstd = 1.0 / sqrt(var + (double)eps);
+    const vf factor = vf_set1((float)rstd), term = vf_set1((float)(-rest * rstd));
+    size_t i = 0;
+    for (; w && b && i + VF_LANES <= n; i += VF_LANES) {
+        scale_part(x + i, w + i, b + i, shift, factor, term, y + i, VF_LANES);
+    }
+    for (; i < n; i += VF_LANES) {
+        scale_part(x + i, w ? w + i : NULL, b ? b + i : NULL, shift, factor, term, y + i, n - i);
     }
 }
 

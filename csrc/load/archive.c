@@ -1,4 +1,4 @@
-/* archive.c: the zip archive of a TorchScript model: its version, its members, its pickles with their storages */
+/* archive.c: the zip archives of torch: version, byte order, members, pickles with their storages */
 #include "load/archive.h"
 
 #include <stdio.h>
@@ -78,9 +78,8 @@ static enum bertc_status refuse_other(struct bt_archive *archive, struct bertc_e
         enum bertc_status status;
         const char *text;
     } kinds[] = {
-        {"models/", ".json", BERTC_UNSUPPORTED, "a torch.export archive (.pt2), which is not supported yet"},
-        {"serialized_exported_program", ".json", BERTC_UNSUPPORTED,
-         "a torch.export archive (.pt2), which is not supported yet"},
+        {"data/aotinductor/", "", BERTC_UNSUPPORTED,
+         "a package compiled by AOTInductor, without the program itself; save that with torch.export.save"},
         {"data.pkl", "", BERTC_UNSUPPORTED,
          "weights saved by torch.save, without code to run; trace the model and save that"},
         {"", ".npy", BERTC_UNSUPPORTED, "a NumPy .npz file, which holds arrays and no model"},
@@ -96,7 +95,19 @@ static enum bertc_status refuse_other(struct bt_archive *archive, struct bertc_e
         "this zip archive has no code/ folder with a model's TorchScript code, nor any other known content");
 }
 
-static enum bertc_status check_records(struct bt_archive *archive, struct bertc_error *err)
+static enum bertc_status check_order(struct bt_archive *archive, struct bertc_error *err)
+{
+    char text[32];
+    archive->has_byte_order = bt_archive_has(archive, "byteorder");
+    enum bertc_status status = read_record(archive, "byteorder", text, sizeof text, err);
+    if (!status && archive->has_byte_order && strcmp(text, "little") != 0) {
+        return bt_error_set(err, BERTC_UNSUPPORTED, "the archive's byte order is '%s', only 'little' is supported",
+                            text);
+    }
+    return status;
+}
+
+static enum bertc_status check_version(struct bt_archive *archive, struct bertc_error *err)
 {
     char text[32];
     enum bertc_status status;
@@ -118,14 +129,6 @@ static enum bertc_status check_records(struct bt_archive *archive, struct bertc_
         return bt_error_set(err, BERTC_UNSUPPORTED, "the archive has file format %lld, bertc knows those up to %d",
                             (long long)archive->version, NEWEST_VERSION);
     }
-    archive->has_byte_order = bt_archive_has(archive, "byteorder");
-    if ((status = read_record(archive, "byteorder", text, sizeof text, err))) {
-        return status;
-    }
-    if (archive->has_byte_order && strcmp(text, "little") != 0) {
-        return bt_error_set(err, BERTC_UNSUPPORTED, "the archive's byte order is '%s', only 'little' is supported",
-                            text);
-    }
     return BERTC_OK;
 }
 
@@ -134,7 +137,14 @@ enum bertc_status bt_archive_open(struct bt_span bytes, struct bt_arena *arena, 
 {
     out->arena = arena;
     enum bertc_status status = bt_zip_open(bytes, &out->zip, err);
-    return status ? status : check_records(out, err);
+    return status ? status : check_order(out, err);
+}
+
+enum bertc_status bt_archive_open_script(struct bt_span bytes, struct bt_arena *arena, struct bt_archive *out,
+                                         struct bertc_error *err)
+{
+    enum bertc_status status = bt_archive_open(bytes, arena, out, err);
+    return status ? status : check_version(out, err);
 }
 
 void bt_archive_close(struct bt_archive *archive)

@@ -1,4 +1,4 @@
-/* archive.h: the zip archive of a TorchScript model: its version, its members, its pickles with their storages */
+/* archive.h: the zip archives of torch: version, byte order, members, pickles with their storages */
 #ifndef BT_LOAD_ARCHIVE_H
 #define BT_LOAD_ARCHIVE_H
 
@@ -12,14 +12,17 @@ struct bt_archive {
     struct bt_map copies;   /* storages that were not aligned: member name -> index of spans */
     struct bt_span *spans;
     size_t span_count, span_cap;
-    int64_t version;     /* of the file format, 1 to 10 */
+    int64_t version;     /* of TorchScript's file format, 1 to 10 */
     bool has_byte_order; /* newer archives say it */
 };
 
-/* Opens the zip and checks version and byte order. A zip that is something else (torch.save, .pt2, .npz) is refused in
- * words that say what it is. */
+/* Opens the zip of any file of torch and checks its byte order. */
 enum bertc_status bt_archive_open(struct bt_span bytes, struct bt_arena *arena, struct bt_archive *out,
                                   struct bertc_error *err);
+/* Opens that of a TorchScript model and checks its version. A zip that is something else (torch.save, .npz) is refused
+ * in words that say what it is. */
+enum bertc_status bt_archive_open_script(struct bt_span bytes, struct bt_arena *arena, struct bt_archive *out,
+                                         struct bertc_error *err);
 void bt_archive_close(struct bt_archive *archive); /* accepts a zeroed one */
 
 /* The name of member i behind the top folder, NULL when it is outside of that. */

@@ -110,6 +110,19 @@ void bt_aten_attention(struct bt_call *c)
     c->out = bt_lower_node(c, BT_OP_SDPA, 6, args);
 }
 
+/* What exporting makes of attention on CPUs, with the sums of its softmax, which nothing reads: query, key, value,
+ * dropout_p, is_causal, attn_mask, scale */
+void bt_aten_flash_attention(struct bt_call *c)
+{
+    const struct bt_dyn dropout = c->args[3], causal = c->args[4], mask = c->args[5];
+    c->args[3] = mask;
+    c->args[4] = dropout;
+    c->args[5] = causal;
+    c->args[7] = bt_dyn_scalar(bt_expr_bool(c->x, false));
+    bt_aten_attention(c);
+    c->out = bt_lower_seq(c, BT_DYN_TUPLE, (struct bt_dyn[]){c->out, bt_dyn_none()}, 2);
+}
+
 /* The weight and the bias (None or tensors) in the state of packed parameters: (weight, bias), possibly nested. */
 static int find_tensors(const struct bt_pickle *p, int depth, const struct bt_pickle **found, int count)
 {

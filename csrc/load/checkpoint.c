@@ -15,20 +15,26 @@ enum bertc_status bt_checkpoint_index(struct bt_checkpoint *checkpoint, struct b
     return BERTC_OK;
 }
 
-/* The key's value, NULL when there is none. */
-static const struct bt_json *config_value(const struct bt_checkpoint *c, const char *key)
+const struct bt_json *bt_checkpoint_value(const struct bt_checkpoint *c, const char *key)
 {
-    const struct bt_json *value = bt_json_get(c->config, key);
+    const struct bt_json *value = NULL;
+    for (size_t i = 0; !value && c->aliases && c->aliases[i][0]; i++) {
+        if (strcmp(c->aliases[i][0], key) == 0) {
+            value = bt_json_get(c->config, c->aliases[i][1]);
+        }
+    }
+    value = value ? value : bt_json_get(c->config, key);
     return value && value->kind != BT_JSON_NULL ? value : NULL;
 }
 
-enum bertc_status bt_checkpoint_size(const struct bt_checkpoint *c, const char *key, int64_t fallback, int64_t *out,
-                                     struct bertc_error *err)
+enum bertc_status bt_checkpoint_int(const struct bt_checkpoint *c, const char *key, int64_t fallback, int64_t lowest,
+                                    int64_t *out, struct bertc_error *err)
 {
-    const struct bt_json *value = config_value(c, key);
+    const struct bt_json *value = bt_checkpoint_value(c, key);
     *out = fallback;
-    if (value && (value->kind != BT_JSON_INT || value->integer < 1)) {
-        return bt_error_set(err, BERTC_FORMAT, "config.json: %s is not a positive integer", key);
+    if (value && (value->kind != BT_JSON_INT || value->integer < lowest || value->integer > INT32_MAX)) {
+        return bt_error_set(err, BERTC_FORMAT, "config.json: %s is not an integer from %lld to %d", key,
+                            (long long)lowest, INT32_MAX);
     }
     if (value) {
         *out = value->integer;
@@ -39,7 +45,7 @@ enum bertc_status bt_checkpoint_size(const struct bt_checkpoint *c, const char *
 enum bertc_status bt_checkpoint_float(const struct bt_checkpoint *c, const char *key, double fallback, double *out,
                                       struct bertc_error *err)
 {
-    const struct bt_json *value = config_value(c, key);
+    const struct bt_json *value = bt_checkpoint_value(c, key);
     *out = fallback;
     if (value && value->kind != BT_JSON_FLOAT && value->kind != BT_JSON_INT) {
         return bt_error_set(err, BERTC_FORMAT, "config.json: %s is not a number", key);
@@ -53,15 +59,59 @@ enum bertc_status bt_checkpoint_float(const struct bt_checkpoint *c, const char 
 enum bertc_status bt_checkpoint_string(const struct bt_checkpoint *c, const char *key, const char *fallback,
                                        const char **out, struct bertc_error *err)
 {
-    const struct bt_json *value = config_value(c, key);
+    const struct bt_json *value = bt_checkpoint_value(c, key);
     *out = value ? bt_json_string(value) : fallback;
-    return *out ? BERTC_OK : bt_error_set(err, BERTC_FORMAT, "config.json: %s is not a string", key);
+    return !value || *out ? BERTC_OK : bt_error_set(err, BERTC_FORMAT, "config.json: %s is not a string", key);
 }
 
-bool bt_checkpoint_flag(const struct bt_checkpoint *c, const char *key)
+enum bertc_status bt_checkpoint_bool(const struct bt_checkpoint *c, const char *key, bool fallback, bool *out,
+                                     struct bertc_error *err)
 {
-    const struct bt_json *value = config_value(c, key);
-    return value && value->kind == BT_JSON_BOOL && value->boolean;
+    const struct bt_json *value = bt_checkpoint_value(c, key);
+    *out = fallback;
+    if (value && value->kind != BT_JSON_BOOL) {
+        return bt_error_set(err, BERTC_FORMAT, "config.json: %s is not true or false", key);
+    }
+    if (value) {
+        *out = value->boolean;
+    }
+    return BERTC_OK;
+}
+
+enum bertc_status bt_checkpoint_require(const struct bt_checkpoint *c, const char *key, const char *only,
+                                        struct bertc_error *err)
+{
+    const char *text;
+    enum bertc_status status = bt_checkpoint_string(c, key, only, &text, err);
+    if (!status && strcmp(text, only) != 0) {
+        return bt_error_set(err, BERTC_UNSUPPORTED, "config.json: %s '%.100s' is not supported, only '%s'", key, text,
+                            only);
+    }
+    return status;
+}
+
+enum bertc_status bt_checkpoint_require_bool(const struct bt_checkpoint *c, const char *key, bool only,
+                                             struct bertc_error *err)
+{
+    bool value;
+    enum bertc_status status = bt_checkpoint_bool(c, key, only, &value, err);
+    if (!status && value != only) {
+        return bt_error_set(err, BERTC_UNSUPPORTED, "config.json: a model with %s %s is not supported", key,
+                            value ? "true" : "false");
+    }
+    return status;
+}
+
+enum bertc_status bt_checkpoint_require_int(const struct bt_checkpoint *c, const char *key, int64_t only,
+                                            struct bertc_error *err)
+{
+    int64_t value;
+    enum bertc_status status = bt_checkpoint_int(c, key, only, INT32_MIN, &value, err);
+    if (!status && value != only) {
+        return bt_error_set(err, BERTC_UNSUPPORTED, "config.json: %s %lld is not supported, only %lld", key,
+                            (long long)value, (long long)only);
+    }
+    return status;
 }
 
 static const struct bt_named_tensor *find_exact(const struct bt_checkpoint *c, const char *name, size_t size)
@@ -70,49 +120,44 @@ static const struct bt_named_tensor *find_exact(const struct bt_checkpoint *c, c
     return bt_map_get(&c->index, name, size, &i) ? &c->tensors[i] : NULL;
 }
 
-/* Tries the name, then as the port of Google's checkpoints called it. */
-static const struct bt_named_tensor *find_either(const struct bt_checkpoint *c, const char *name)
+const struct bt_named_tensor *bt_checkpoint_find(const struct bt_checkpoint *c, const char *name)
 {
     static const char *const renamed[][2] = {{"LayerNorm.weight", "LayerNorm.gamma"},
                                              {"LayerNorm.bias", "LayerNorm.beta"}};
-    size_t size = strlen(name);
+    const size_t size = strlen(name);
     const struct bt_named_tensor *found = find_exact(c, name, size);
     for (size_t i = 0; i < 2 && !found; i++) {
-        size_t end = strlen(renamed[i][0]);
+        const size_t end = strlen(renamed[i][0]);
         if (size >= end && strcmp(name + size - end, renamed[i][0]) == 0) {
-            char old[256];
-            int old_size = snprintf(old, sizeof old, "%.*s%s", (int)(size - end), name, renamed[i][1]);
-            found = find_exact(c, old, (size_t)old_size);
+            char old[BT_WEIGHT_NAME];
+            snprintf(old, sizeof old, "%.*s%s", (int)(size - end), name, renamed[i][1]);
+            found = find_exact(c, old, strlen(old));
         }
     }
     return found;
 }
 
-static const struct bt_named_tensor *find_weight(const struct bt_weight_finder *finder, const char *scope,
-                                                 const char *name)
+bool bt_checkpoint_has_prefix(const struct bt_checkpoint *c, const char *prefix)
 {
-    char full[200];
-    snprintf(full, sizeof full, "%s%s%s", finder->prefix, scope, name);
-    const struct bt_named_tensor *found = find_either(finder->checkpoint, full + strlen(finder->prefix));
-    return found ? found : find_either(finder->checkpoint, full);
+    bool found = false;
+    for (size_t i = 0; i < c->tensor_count && !found; i++) {
+        found = strncmp(c->tensors[i].name, prefix, strlen(prefix)) == 0;
+    }
+    return found;
 }
 
-static enum bertc_status check_weight(const struct bt_weight_finder *finder, const struct bt_weight_slot *slot,
-                                      const struct bt_named_tensor *weight, struct bertc_error *err)
+enum bertc_status bt_checkpoint_check(const struct bt_named_tensor *weight, int rank, const int64_t *dims,
+                                      struct bertc_error *err)
 {
     const struct bt_tensor *tensor = &weight->tensor;
-    bool fits = tensor->rank == slot->rank;
-    for (int i = 0; fits && i < slot->rank; i++) {
-        fits = tensor->dims[i] == finder->sizes[slot->dims[i]];
-    }
-    if (!fits) {
+    if (tensor->rank != rank || memcmp(tensor->dims, dims, (size_t)rank * sizeof *dims) != 0) {
         bt_error_set(err, BERTC_FORMAT, "weight %.200s has shape [", weight->name);
         for (int i = 0; i < tensor->rank; i++) {
             bt_error_append(err, i ? ", %lld" : "%lld", (long long)tensor->dims[i]);
         }
         bt_error_append(err, "], config.json says [");
-        for (int i = 0; i < slot->rank; i++) {
-            bt_error_append(err, i ? ", %lld" : "%lld", (long long)finder->sizes[slot->dims[i]]);
+        for (int i = 0; i < rank; i++) {
+            bt_error_append(err, i ? ", %lld" : "%lld", (long long)dims[i]);
         }
         bt_error_append(err, "]");
         return BERTC_FORMAT;
@@ -124,39 +169,12 @@ static enum bertc_status check_weight(const struct bt_weight_finder *finder, con
     return BERTC_OK;
 }
 
-static void note_missing(struct bt_weight_finder *finder, const char *scope, const char *name)
+void bt_checkpoint_note_missing(struct bt_weight_log *log, const char *name)
 {
-    size_t used = strlen(finder->missing), left = sizeof finder->missing - used;
+    const size_t used = strlen(log->missing), left = sizeof log->missing - used;
     const char *comma = used ? ", " : "";
-    finder->missing_count++;
-    if (strlen(comma) + strlen(scope) + strlen(name) < left) {
-        snprintf(finder->missing + used, left, "%s%s%s", comma, scope, name);
+    log->missing_count++;
+    if (strlen(comma) + strlen(name) < left) {
+        snprintf(log->missing + used, left, "%s%s", comma, name);
     }
-}
-
-enum bertc_status bt_checkpoint_weights(struct bt_weight_finder *finder, const char *scope,
-                                        const struct bt_weight_slot *slots, size_t count,
-                                        const struct bt_named_tensor **out, struct bertc_error *err)
-{
-    for (size_t i = 0; i < count; i++) {
-        out[i] = find_weight(finder, scope, slots[i].name);
-        if (!out[i]) {
-            note_missing(finder, scope, slots[i].name);
-            continue;
-        }
-        enum bertc_status status = check_weight(finder, &slots[i], out[i], err);
-        if (status) {
-            return status;
-        }
-    }
-    return BERTC_OK;
-}
-
-enum bertc_status bt_checkpoint_complete(const struct bt_weight_finder *finder, struct bertc_error *err)
-{
-    if (finder->missing_count == 0) {
-        return BERTC_OK;
-    }
-    return bt_error_set(err, BERTC_FORMAT, "weights that config.json asks for are missing: %s (%zu in all)",
-                        finder->missing, finder->missing_count);
 }

@@ -2,24 +2,27 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "load/arch.h"
 #include "load/load.h"
+#include "load/model.h"
 
 struct program {
     struct bt_program base; /* first: the caller knows only this */
     struct bt_arena arena;
-    struct bt_file *weights;
     struct bt_checkpoint checkpoint;
-    const struct bt_arch *arch;
-    const void *plan;
+    struct bt_model *model;
 };
 
 static void free_program(struct bt_program *base)
 {
     struct program *p = (struct program *)base;
     bt_arena_free(&p->arena);
-    bt_file_unref(p->weights);
+    bt_file_unref(p->base.file);
     bt_free(p);
+}
+
+static size_t size_of(const struct bt_program *base)
+{
+    return ((const struct program *)base)->arena.total;
 }
 
 static enum bertc_status build(const struct bt_program *base, const struct bertc_value *args, struct bt_graph *graph,
@@ -28,7 +31,7 @@ static enum bertc_status build(const struct bt_program *base, const struct bertc
     const struct program *p = (const struct program *)base;
     struct bt_tree *inputs;
     enum bertc_status status = bt_bind_inputs(graph, base->params, args, base->param_count, NULL, &inputs, err);
-    return status ? status : p->arch->build(p->plan, inputs, graph, err);
+    return status ? status : bt_model_build(p->model, inputs, graph, err);
 }
 
 static enum bertc_status map_member(struct program *p, const char *directory, const char *name, struct bt_file **out,
@@ -61,11 +64,7 @@ static enum bertc_status read_config(struct program *p, const char *directory, s
         return status;
     }
     p->checkpoint.config = config;
-    const char *model_type = bt_json_string(bt_json_get(config, "model_type"));
-    if (!model_type) {
-        return bt_error_set(err, BERTC_FORMAT, "config.json: no model_type");
-    }
-    return bt_arch_find(model_type, &p->arch, err);
+    return BERTC_OK;
 }
 
 /* What to say when there is no model.safetensors. */
@@ -93,11 +92,11 @@ static enum bertc_status read_weights(struct program *p, const char *directory, 
     if (!has_member(p, directory, "model.safetensors")) {
         return refuse_weights(p, directory, err);
     }
-    enum bertc_status status = map_member(p, directory, "model.safetensors", &p->weights, err);
+    enum bertc_status status = map_member(p, directory, "model.safetensors", &p->base.file, err);
     if (status) {
         return status;
     }
-    status = bt_safetensors_read(bt_file_bytes(p->weights), &p->arena, &tensors, &c->tensor_count, err);
+    status = bt_safetensors_read(bt_file_bytes(p->base.file), &p->arena, &tensors, &c->tensor_count, err);
     if (status) {
         return status == BERTC_MEMORY ? status : bt_error_prefix(err, "model.safetensors");
     }
@@ -118,19 +117,23 @@ static enum bertc_status describe(struct program *p, struct bertc_error *err)
 {
     struct bt_program *base = &p->base;
     const char *version = bt_json_string(bt_json_get(p->checkpoint.config, "transformers_version"));
-    base->format = bt_arena_printf(&p->arena, "Hugging Face directory (%s)", p->arch->model_type);
+    const struct bt_model *model = p->model;
+    base->format = bt_arena_printf(&p->arena, "Hugging Face directory (%s)", model->arch->model_type);
     base->producer = version ? bt_arena_printf(&p->arena, "transformers %s", version) : "";
-    base->param_count = p->arch->param_count;
-    base->params = bt_arena_copy(&p->arena, p->arch->params, base->param_count * sizeof *base->params);
-    base->defaults = bt_arena_alloc(&p->arena, base->param_count, sizeof *base->defaults);
-    return base->format && base->producer && base->params && base->defaults ? BERTC_OK : bt_error_memory(err);
+    base->architecture = model->architecture;
+    base->warning = model->warning;
+    base->params = model->params;
+    base->defaults = model->defaults;
+    base->example = model->example;
+    base->param_count = model->param_count;
+    return base->format && base->producer ? BERTC_OK : bt_error_memory(err);
 }
 
 static enum bertc_status read_program(struct program *p, const char *directory, struct bertc_error *err)
 {
     enum bertc_status status;
     if ((status = read_config(p, directory, err)) || (status = read_weights(p, directory, err)) ||
-        (status = p->arch->prepare(&p->checkpoint, &p->plan, err))) {
+        (status = bt_model_open(&p->checkpoint, &p->model, err))) {
         return status;
     }
     return describe(p, err);
@@ -143,6 +146,7 @@ enum bertc_status bt_load_directory(const char *path, struct bt_program **out, s
         return bt_error_memory(err);
     }
     p->base.build = build;
+    p->base.size = size_of;
     p->base.free = free_program;
     p->checkpoint.arena = &p->arena;
     enum bertc_status status = read_program(p, path, err);

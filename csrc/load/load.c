@@ -7,6 +7,7 @@
 #include "format/safetensors.h"
 
 static const struct bt_loader loaders[] = {
+    {"torch.export archive", bt_exported_probe, bt_exported_load},
     {"ONNX model", bt_onnx_probe, bt_onnx_load},
     {"TorchScript archive", bt_torchscript_probe, bt_torchscript_load},
 };

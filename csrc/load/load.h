@@ -10,8 +10,11 @@
 /* A loaded file. Immutable, so several graphs may be built from it at once. The loader allocates it inside a larger
  * struct; everything named here lives until free(). */
 struct bt_program {
+    struct bt_file *file; /* that its weights lie in */
     const char *format;
     const char *producer;
+    const char *architecture; /* "BertForMaskedLM", of a directory; NULL */
+    const char *warning;      /* what a person should know about the file; NULL or "": nothing */
     struct bertc_param *params; /* of forward, without self */
     struct bertc_value *defaults; /* one per param; meaningful when !required */
     size_t param_count;
@@ -23,6 +26,7 @@ struct bt_program {
      * dimensions (bt_bind_inputs makes the symbols). One value per param, defaults filled in; `graph` is new. */
     enum bertc_status (*build)(const struct bt_program *program, const struct bertc_value *args, struct bt_graph *graph,
                                struct bertc_error *err);
+    size_t (*size)(const struct bt_program *program); /* bytes of memory it holds, the file aside */
     void (*free)(struct bt_program *program);
 };
 
@@ -47,6 +51,9 @@ enum bertc_status bt_bind_inputs(struct bt_graph *graph, const struct bertc_para
                                  struct bt_tree **out, struct bertc_error *err);
 
 /* loaders */
+bool bt_exported_probe(struct bt_span bytes);
+enum bertc_status bt_exported_load(struct bt_file *file, const char *name, struct bt_program **out,
+                                   struct bertc_error *err);
 bool bt_onnx_probe(struct bt_span bytes);
 enum bertc_status bt_onnx_load(struct bt_file *file, const char *name, struct bt_program **out,
                                struct bertc_error *err);

@@ -6,7 +6,6 @@
 
 struct program {
     struct bt_program base; /* first: the caller knows only this */
-    struct bt_file *file;
     struct bt_arena arena;
     struct bt_onnx_data data;
     struct bt_onnx_model model;
@@ -21,6 +20,11 @@ bool bt_onnx_probe(struct bt_span bytes)
            memchr(next, bytes.data[2], sizeof next);
 }
 
+static size_t size_of(const struct bt_program *base)
+{
+    return ((const struct program *)base)->arena.total;
+}
+
 static void free_program(struct bt_program *base)
 {
     struct program *p = (struct program *)base;
@@ -28,7 +32,7 @@ static void free_program(struct bt_program *base)
         bt_file_unref(p->data.files[i]);
     }
     bt_arena_free(&p->arena);
-    bt_file_unref(p->file);
+    bt_file_unref(p->base.file);
     bt_free(p);
 }
 
@@ -123,7 +127,7 @@ static enum bertc_status read_program(struct program *p, struct bertc_error *err
 {
     struct bt_program *base = &p->base;
     enum bertc_status status;
-    if ((status = bt_onnx_read(bt_file_bytes(p->file), &p->arena, &p->data, &p->model, err)) ||
+    if ((status = bt_onnx_read(bt_file_bytes(p->base.file), &p->arena, &p->data, &p->model, err)) ||
         (status = check_graph(&p->model.graph, err)) || (status = read_params(p, err)) ||
         (status = read_weights(p, err)) || (status = make_example(p, err))) {
         return status;
@@ -145,7 +149,8 @@ enum bertc_status bt_onnx_load(struct bt_file *file, const char *name, struct bt
     }
     p->base.build = build;
     p->base.free = free_program;
-    p->file = bt_file_ref(file);
+    p->base.size = size_of;
+    p->base.file = bt_file_ref(file);
     p->data.path = bt_file_path(file);
     enum bertc_status status = read_program(p, err);
     if (status) {

@@ -10,7 +10,6 @@
 
 struct program {
     struct bt_program base; /* first: the caller knows only this */
-    struct bt_file *file;
     struct bt_arena arena;
     struct bt_archive archive;
     struct bt_script script;
@@ -29,8 +28,14 @@ static void free_program(struct bt_program *base)
     struct program *p = (struct program *)base;
     bt_archive_close(&p->archive);
     bt_arena_free(&p->arena);
-    bt_file_unref(p->file);
+    bt_file_unref(p->base.file);
     bt_free(p);
+}
+
+static size_t size_of(const struct bt_program *base)
+{
+    const struct program *p = (const struct program *)base;
+    return p->arena.total + p->archive.zip.arena.total;
 }
 
 static enum bertc_status build(const struct bt_program *base, const struct bertc_value *args, struct bt_graph *graph,
@@ -205,7 +210,7 @@ static const char *producer(const struct program *p)
 static enum bertc_status read_program(struct program *p, struct bertc_error *err)
 {
     enum bertc_status status;
-    if ((status = bt_archive_open(bt_file_bytes(p->file), &p->arena, &p->archive, err)) ||
+    if ((status = bt_archive_open_script(bt_file_bytes(p->base.file), &p->arena, &p->archive, err)) ||
         (status = read_code(p, err))) {
         return status;
     }
@@ -231,8 +236,9 @@ enum bertc_status bt_torchscript_load(struct bt_file *file, const char *name, st
         return bt_error_memory(err);
     }
     p->base.build = build;
+    p->base.size = size_of;
     p->base.free = free_program;
-    p->file = bt_file_ref(file);
+    p->base.file = bt_file_ref(file);
     p->script.arena = &p->arena;
     enum bertc_status status = read_program(p, err);
     if (status) {

@@ -1,4 +1,6 @@
-/* fuse_layer_norm.c: layer normalisation written out becomes one op */
+/* fuse_layer_norm.c: layer and root-mean-square normalisation written out become one op */
+#include <string.h>
+
 #include "pass/match.h"
 #include "pass/pass.h"
 
@@ -68,17 +70,39 @@ static bt_value under_root(const struct bt_graph *g, bt_value value, bool recipr
     return fits ? node->args[0].value : BT_NO_VALUE;
 }
 
-/* numerator / sqrt(var + eps), or numerator * rsqrt(var + eps): fills x and eps. */
-static bool match_parts(const struct bt_graph *g, bt_value numerator, bt_value factor, bool reciprocal, bt_value *x,
-                        double *eps)
+/* Whether `value` is the mean of the squares of x over the last dimension. */
+static bool is_mean_square(const struct bt_graph *g, bt_value value, bt_value x)
 {
-    bt_value variance;
-    *x = centered(g, numerator);
-    const struct bt_node *sum = bt_match_op(g, under_root(g, factor, reciprocal), BT_OP_ADD);
-    return *x >= 0 && sum && bt_match_tensor_and_number(g, sum, &variance, eps) && is_variance(g, variance, *x);
+    const struct bt_node *mean = mean_of_last(g, value);
+    return mean && square_root_of(g, mean->args[0].value) == x;
 }
 
-static bool match_normalized(const struct bt_graph *g, const struct bt_node *node, bt_value *x, double *eps)
+struct parts {
+    enum bt_op op;
+    bt_value x;
+    double eps;
+};
+
+/* numerator / sqrt(var + eps), or numerator * rsqrt(var + eps) */
+static bool match_parts(const struct bt_graph *g, bt_value numerator, bt_value factor, bool reciprocal,
+                        struct parts *parts)
+{
+    bt_value moment;
+    const struct bt_node *sum = bt_match_op(g, under_root(g, factor, reciprocal), BT_OP_ADD);
+    if (!sum || !bt_match_tensor_and_number(g, sum, &moment, &parts->eps)) {
+        return false;
+    }
+    parts->op = BT_OP_LAYER_NORM;
+    parts->x = centered(g, numerator);
+    if (parts->x >= 0 && is_variance(g, moment, parts->x)) {
+        return true;
+    }
+    parts->op = BT_OP_RMS_NORM;
+    parts->x = numerator;
+    return is_mean_square(g, moment, numerator);
+}
+
+static bool match_normalized(const struct bt_graph *g, const struct bt_node *node, struct parts *parts)
 {
     if ((node->op != BT_OP_DIV && node->op != BT_OP_MUL) || node->args[0].kind != BT_ARG_VALUE ||
         node->args[1].kind != BT_ARG_VALUE) {
@@ -86,45 +110,58 @@ static bool match_normalized(const struct bt_graph *g, const struct bt_node *nod
     }
     bt_value a = node->args[0].value, b = node->args[1].value;
     if (node->op == BT_OP_DIV) {
-        return match_parts(g, a, b, false, x, eps);
+        return match_parts(g, a, b, false, parts);
     }
-    return match_parts(g, a, b, true, x, eps) || match_parts(g, b, a, true, x, eps);
+    return match_parts(g, a, b, true, parts) || match_parts(g, b, a, true, parts);
 }
 
-/* A layer_norm of the last dimension times a vector, or plus a vector: the vector becomes its weight or bias. */
-static enum bertc_status fuse_affine(struct bt_graph *g, size_t index, struct bertc_error *err)
+/* The normalisation of the last dimension that makes `value` and has no such vector yet: its slot for it. */
+static const struct bt_node *open_norm(const struct bt_graph *g, bt_value value, bool weight, int *slot)
 {
     enum { WEIGHT = 2, BIAS = 3 };
+    const struct bt_node *norm = bt_match_producer(g, value);
+    const bool layer = norm && norm->op == BT_OP_LAYER_NORM, rms = norm && norm->op == BT_OP_RMS_NORM && weight;
+    *slot = weight ? WEIGHT : BIAS;
+    bool open = (layer || rms) && bt_match_is_number(g, &norm->args[1], 1.0) && norm->args[*slot].kind == BT_ARG_NONE &&
+                (rms || norm->args[BIAS].kind == BT_ARG_NONE);
+    return open ? norm : NULL;
+}
+
+/* A normalised value times a vector, or plus a vector: the vector becomes its weight or bias. */
+static enum bertc_status fuse_affine(struct bt_graph *g, size_t index, struct bertc_error *err)
+{
+    enum { MOST_ARGS = 5 };
     const struct bt_node node = g->nodes[index];
-    int slot = node.op == BT_OP_MUL ? WEIGHT : BIAS;
     bool done = false;
     enum bertc_status status = BERTC_OK;
     for (int i = 0; i < 2 && !done && !status; i++) {
         const struct bt_arg *vector = &node.args[1 - i];
+        int slot;
         if (node.args[i].kind != BT_ARG_VALUE || vector->kind != BT_ARG_VALUE || g->values[vector->value].rank != 1) {
             continue;
         }
-        const struct bt_node *norm = bt_match_op(g, node.args[i].value, BT_OP_LAYER_NORM);
-        if (!norm || !bt_match_is_number(g, &norm->args[1], 1.0) || norm->args[BIAS].kind != BT_ARG_NONE ||
-            norm->args[slot].kind != BT_ARG_NONE) {
+        const struct bt_node *norm = open_norm(g, node.args[i].value, node.op == BT_OP_MUL, &slot);
+        if (!norm) {
             continue;
         }
-        struct bt_arg args[] = {norm->args[0], norm->args[1], norm->args[2], norm->args[3], norm->args[4]};
+        struct bt_arg args[MOST_ARGS];
+        memcpy(args, norm->args, (size_t)norm->nargs * sizeof(*args));
         args[slot] = *vector;
-        status = bt_match_replace(g, index, BT_OP_LAYER_NORM, args, 5, &done, err);
+        status = bt_match_replace(g, index, norm->op, args, norm->nargs, &done, err);
     }
     return status;
 }
 
 static enum bertc_status fuse(struct bt_graph *g, size_t index, struct bertc_error *err)
 {
-    bt_value x;
-    double eps;
+    struct parts parts;
     bool done;
-    if (match_normalized(g, &g->nodes[index], &x, &eps)) {
-        const struct bt_arg args[] = {bt_arg_value(x), bt_arg_int(g, 1), bt_arg_none(), bt_arg_none(),
-                                      bt_arg_float(g, eps)};
-        return bt_match_replace(g, index, BT_OP_LAYER_NORM, args, 5, &done, err);
+    if (match_normalized(g, &g->nodes[index], &parts)) {
+        const struct bt_arg input = bt_arg_value(parts.x), one = bt_arg_int(g, 1), eps = bt_arg_float(g, parts.eps);
+        const struct bt_arg layer[] = {input, one, bt_arg_none(), bt_arg_none(), eps};
+        const struct bt_arg rms[] = {input, one, bt_arg_none(), eps};
+        return parts.op == BT_OP_LAYER_NORM ? bt_match_replace(g, index, parts.op, layer, 5, &done, err)
+                                            : bt_match_replace(g, index, parts.op, rms, 4, &done, err);
     }
     return g->nodes[index].op == BT_OP_DIV ? BERTC_OK : fuse_affine(g, index, err);
 }

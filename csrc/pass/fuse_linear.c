@@ -7,16 +7,11 @@ static bool is_matrix(const struct bt_graph *g, bt_value value, struct bt_tensor
     return bt_match_constant(g, value, out) && out->rank == 2 && !out->quantized;
 }
 
-/* The weight in linear's (out, in) form: under a transposition, or a transposed view of the constant itself. */
+/* The weight in linear's (out, in) form: a transposed view. */
 static enum bertc_status linear_weight(struct bt_graph *g, bt_value value, bt_value *out, struct bertc_error *err)
 {
     struct bt_tensor tensor;
-    const struct bt_node *permute = bt_match_op(g, value, BT_OP_PERMUTE);
     *out = BT_NO_VALUE;
-    if (permute && is_matrix(g, permute->args[0].value, &tensor)) {
-        *out = permute->args[0].value; /* a permutation of two dims that stays in the graph swaps them */
-        return BERTC_OK;
-    }
     if (!is_matrix(g, value, &tensor)) {
         return BERTC_OK;
     }

@@ -18,6 +18,13 @@ const struct bt_node *bt_match_op(const struct bt_graph *g, bt_value value, enum
     return node && node->op == op ? node : NULL;
 }
 
+const struct bt_node *bt_match_reshape(const struct bt_graph *g, bt_value value)
+{
+    const struct bt_node *node = bt_match_producer(g, value);
+    bool found = node && (node->op == BT_OP_RESHAPE || node->op == BT_OP_UNSQUEEZE || node->op == BT_OP_SQUEEZE);
+    return found ? node : NULL;
+}
+
 static bool number_of_expr(const struct bt_graph *g, bt_expr e, double *out)
 {
     struct bt_scalar value;

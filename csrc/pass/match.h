@@ -10,6 +10,8 @@
 const struct bt_node *bt_match_producer(const struct bt_graph *g, bt_value value);
 /* The same when it is of this op, else NULL. */
 const struct bt_node *bt_match_op(const struct bt_graph *g, bt_value value, enum bt_op op);
+/* The same when it is a reshape, or another op that gives the same elements another shape. */
+const struct bt_node *bt_match_reshape(const struct bt_graph *g, bt_value value);
 /* A known number: an expression, a rank-0 constant, or full([]) of a number, through casts. */
 bool bt_match_number(const struct bt_graph *g, const struct bt_arg *arg, double *out);
 bool bt_match_near(double value, double expected); /* equal but for the rounding of a decimal or a float32 */

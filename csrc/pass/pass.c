@@ -13,6 +13,7 @@ static const struct {
     {"drop_dead", bt_graph_drop_dead},
     {"simplify", bt_pass_simplify},
     {"fuse_attention", bt_pass_fuse_attention},
+    {"simplify", bt_pass_simplify},
     {"select_rows", bt_pass_select_rows},
     {"fuse_epilogue", bt_pass_fuse_epilogue},
 };

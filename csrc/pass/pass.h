@@ -13,7 +13,8 @@ enum bertc_status bt_passes_run(struct bt_graph *g, struct bertc_error *err);
 enum bertc_status bt_pass_fuse_linear(struct bt_graph *g, struct bertc_error *err);
 /* 0.5 x (1 + erf(x / sqrt 2)) and 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))), however written -> gelu */
 enum bertc_status bt_pass_fuse_gelu(struct bt_graph *g, struct bertc_error *err);
-/* (x - mean) / sqrt(var + eps) [* w] [+ b] over the last dimension -> layer_norm */
+/* (x - mean) / sqrt(var + eps) [* w] [+ b] over the last dimension -> layer_norm, x / sqrt(mean(x^2) + eps) [* w] ->
+ * rms_norm */
 enum bertc_status bt_pass_fuse_layer_norm(struct bt_graph *g, struct bertc_error *err);
 /* Arithmetic with known numbers, views of views, work on expanded operands: the smaller way to say it. Equal nodes
  * become one. */

@@ -25,7 +25,9 @@ static bt_value known_integer(struct bt_rewriter *r, bt_value value, const struc
 
 static bt_value simplify(struct bt_rewriter *r, bt_value value, const struct bt_node *node)
 {
-    static bt_rewrite_rule *const rules[] = {known_integer, bt_simplify_algebra, bt_simplify_view, bt_simplify_expand};
+    static bt_rewrite_rule *const rules[] = {known_integer,     bt_simplify_algebra, bt_simplify_constant,
+                                             bt_simplify_view,  bt_simplify_index,   bt_simplify_merge,
+                                             bt_simplify_expand};
     for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
         bt_value better = rules[i](r, value, node);
         if (better >= 0) {

@@ -6,8 +6,14 @@
 
 /* Arithmetic with known numbers. */
 bt_rewrite_rule bt_simplify_algebra;
-/* Views of views, and indexing that only reshapes. */
+/* Views of views. */
 bt_rewrite_rule bt_simplify_view;
+/* Views of constants. */
+bt_rewrite_rule bt_simplify_constant;
+/* Indexing that only reshapes or slices, padding by nothing. */
+bt_rewrite_rule bt_simplify_index;
+/* Work on merged dimensions: done before they are merged. */
+bt_rewrite_rule bt_simplify_merge;
 /* Work on expanded operands: done before they are expanded. */
 bt_rewrite_rule bt_simplify_expand;
 

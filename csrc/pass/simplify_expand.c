@@ -55,20 +55,99 @@ static bt_value expand_later(struct bt_rewriter *r, bt_value value, const struct
     return bt_rewrite_shaped(r, BT_OP_EXPAND, small, value);
 }
 
-/* The mask of an attention is broadcast anyway. */
-static bt_value attend_unexpanded(struct bt_rewriter *r, const struct bt_node *node)
+static bool same_last(const struct bt_graph *g, bt_value a, bt_value b, int count)
 {
-    enum { MASK = 3, ARGS = 7 };
-    const struct bt_arg *mask = &node->args[MASK];
-    const struct bt_node *expand = mask->kind == BT_ARG_VALUE ? bt_match_op(r->g, mask->value, BT_OP_EXPAND) : NULL;
-    struct bt_arg args[ARGS];
-    if (!expand) {
+    const struct bt_value_info *x = &g->values[a], *y = &g->values[b];
+    bool same = x->rank >= count && y->rank >= count;
+    for (int d = 1; d <= count && same; d++) {
+        same = x->dims[x->rank - d] == y->dims[y->rank - d];
+    }
+    return same;
+}
+
+/* A linear of repeated rows is computed once for each. */
+static bt_value linear_unexpanded(struct bt_rewriter *r, bt_value value, const struct bt_node *node)
+{
+    const struct bt_node *expand = bt_match_op(r->g, node->args[0].value, BT_OP_EXPAND);
+    if (!expand || node->args[3].kind != BT_ARG_NONE ||
+        !same_last(r->g, node->args[0].value, expand->args[0].value, 1)) {
         return BT_NO_VALUE;
     }
-    for (int i = 0; i < ARGS; i++) {
-        args[i] = i == MASK ? expand->args[0] : node->args[i];
+    const struct bt_arg args[] = {expand->args[0], node->args[1], node->args[2], node->args[3], node->args[4]};
+    return bt_rewrite_shaped(r, BT_OP_EXPAND, bt_rewrite_op(r, BT_OP_LINEAR, 5, args), value);
+}
+
+static bool same_but(const struct bt_graph *g, bt_value a, bt_value b, int dim)
+{
+    const struct bt_value_info *x = &g->values[a], *y = &g->values[b];
+    bool same = x->rank == y->rank;
+    for (int d = 0; d < x->rank && same; d++) {
+        same = d == dim || x->dims[d] == y->dims[d];
     }
-    return bt_rewrite_op(r, BT_OP_SDPA, ARGS, args);
+    return same;
+}
+
+static bt_value before_expand(const struct bt_graph *g, bt_value value)
+{
+    const struct bt_node *expand = bt_match_op(g, value, BT_OP_EXPAND);
+    bool same_rank = expand && g->values[expand->args[0].value].rank == g->values[value].rank;
+    return same_rank ? expand->args[0].value : BT_NO_VALUE;
+}
+
+/* slice, cat: along a dimension that was not expanded */
+static bt_value part_unexpanded(struct bt_rewriter *r, bt_value value, const struct bt_node *node)
+{
+    enum { MOST_PARTS = 8, MOST_ARGS = 5 };
+    const struct bt_graph *g = r->g;
+    const bool cat = node->op == BT_OP_CAT;
+    const int32_t count = cat ? node->args[0].count : 1;
+    const bt_value *parts = cat ? node->args[0].list : &node->args[0].value;
+    bt_value small[MOST_PARTS];
+    int64_t dim;
+    if (count > MOST_PARTS || !bt_expr_is_int(g->exprs, node->args[1].expr, &dim)) {
+        return BT_NO_VALUE;
+    }
+    for (int32_t i = 0; i < count; i++) {
+        small[i] = before_expand(g, parts[i]);
+        if (small[i] < 0 || !same_but(g, small[i], small[0], (int)dim) ||
+            g->values[small[i]].dims[dim] != g->values[parts[i]].dims[dim]) {
+            return BT_NO_VALUE;
+        }
+    }
+    struct bt_arg args[MOST_ARGS];
+    for (int i = 0; i < node->nargs; i++) {
+        args[i] = node->args[i];
+    }
+    args[0] = cat ? bt_arg_values(small, count) : bt_arg_value(small[0]);
+    return bt_rewrite_shaped(r, BT_OP_EXPAND, bt_rewrite_op(r, node->op, node->nargs, args), value);
+}
+
+static bt_value permute_unexpanded(struct bt_rewriter *r, bt_value value, const struct bt_node *node)
+{
+    const bt_value small = before_expand(r->g, node->args[0].value);
+    const struct bt_arg args[] = {bt_arg_value(small), node->args[1]};
+    return small < 0 ? BT_NO_VALUE
+                     : bt_rewrite_shaped(r, BT_OP_EXPAND, bt_rewrite_op(r, BT_OP_PERMUTE, 2, args), value);
+}
+
+/* Keys, values and masks of an attention are broadcast anyway. */
+static bt_value attend_unexpanded(struct bt_rewriter *r, const struct bt_node *node)
+{
+    enum { KEY = 1, MASK = 3, ARGS = 7 };
+    const struct bt_graph *g = r->g;
+    struct bt_arg args[ARGS];
+    bool changed = false;
+    for (int i = 0; i < ARGS; i++) {
+        args[i] = node->args[i];
+        const struct bt_node *expand =
+            args[i].kind == BT_ARG_VALUE ? bt_match_op(g, args[i].value, BT_OP_EXPAND) : NULL;
+        if (!expand || i < KEY || (i < MASK && !same_last(g, args[i].value, expand->args[0].value, 2))) {
+            continue;
+        }
+        args[i] = expand->args[0];
+        changed = true;
+    }
+    return changed ? bt_rewrite_op(r, BT_OP_SDPA, ARGS, args) : BT_NO_VALUE;
 }
 
 bt_value bt_simplify_expand(struct bt_rewriter *r, bt_value value, const struct bt_node *node)
@@ -77,11 +156,13 @@ bt_value bt_simplify_expand(struct bt_rewriter *r, bt_value value, const struct 
     if (full) {
         return bt_simplify_full(r, value, full->args[1].expr);
     }
-    if (node->op == BT_OP_EMBEDDING) {
-        return expand_later(r, value, node, 1, 1);
+    switch (node->op) {
+    case BT_OP_EMBEDDING: return expand_later(r, value, node, 1, 1);
+    case BT_OP_LINEAR: return linear_unexpanded(r, value, node);
+    case BT_OP_SDPA: return attend_unexpanded(r, node);
+    case BT_OP_PERMUTE: return permute_unexpanded(r, value, node);
+    case BT_OP_SLICE:
+    case BT_OP_CAT: return part_unexpanded(r, value, node);
+    default: return is_pointwise(node->op) ? expand_later(r, value, node, 0, node->nargs - 1) : BT_NO_VALUE;
     }
-    if (node->op == BT_OP_SDPA) {
-        return attend_unexpanded(r, node);
-    }
-    return is_pointwise(node->op) ? expand_later(r, value, node, 0, node->nargs - 1) : BT_NO_VALUE;
 }

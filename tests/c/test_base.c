@@ -151,6 +151,39 @@ static void test_file(void)
     bt_file_unref(NULL);
 }
 
+/* Pages that are given back are read from the file again. */
+static void test_file_drop(void)
+{
+    enum { SIZE = 1 << 20 };
+    struct bertc_error err = {0};
+    struct bt_file *file;
+    char path[] = "/tmp/bertc_test_XXXXXX";
+    uint8_t *bytes = bt_alloc(SIZE, 1);
+    for (size_t i = 0; i < SIZE; i++) {
+        bytes[i] = (uint8_t)(i * 7 + (i >> 12));
+    }
+    int fd = mkstemp(path);
+    CHECK(fd >= 0 && write(fd, bytes, SIZE) == SIZE && close(fd) == 0 && bt_file_map(path, &file, &err) == BERTC_OK);
+    const uint8_t *data = bt_file_bytes(file).data;
+    CHECK(memcmp(data, bytes, SIZE) == 0 && bt_file_resident(file) == SIZE);
+    bt_file_drop(file, data + 1, SIZE / 2); /* the first page is not whole */
+    const size_t left = bt_file_resident(file);
+    CHECK(left > SIZE / 2 && left < SIZE / 2 + SIZE / 8);
+    CHECK(memcmp(data, bytes, SIZE) == 0 && bt_file_resident(file) == SIZE);
+    bt_file_drop(file, data + 1, SIZE); /* not all of it is the file's */
+    bt_file_drop(file, bytes, SIZE);
+    bt_file_drop(file, data + 1, 10);
+    CHECK(bt_file_resident(file) == SIZE);
+    bt_file_unref(file);
+    unlink(path);
+
+    CHECK(bt_file_wrap(bytes, SIZE, NULL, NULL, &file, &err) == BERTC_OK && bt_file_resident(file) == 0);
+    bt_file_drop(file, bytes, SIZE);
+    CHECK(bytes[4097] == (uint8_t)(4097 * 7 + 1));
+    bt_file_unref(file);
+    bt_free(bytes);
+}
+
 int main(void)
 {
     check_group("error", test_error);
@@ -159,5 +192,6 @@ int main(void)
     check_group("half", test_half);
     check_group("tensor", test_tensor);
     check_group("file", test_file);
+    check_group("file drop", test_file_drop);
     return check_result();
 }

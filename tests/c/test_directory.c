@@ -143,7 +143,7 @@ static enum bertc_status run(struct bertc_model *model, const struct inputs *in,
         }
     }
     struct bertc_call *call;
-    enum bertc_status status = bertc_call_new(model, args, given, 3, &call, err);
+    enum bertc_status status = bertc_call_new(model, args, given, 3, 0, &call, err);
     if (status == BERTC_OK) {
         void *outputs[] = {out, out + in->batch * in->sequence * 4};
         status = bertc_call_run(call, outputs, err);
@@ -217,11 +217,11 @@ static void test_refusals(void)
         {"{" CONFIG ",\"hidden_act\":\"mish\"}", BERTC_UNSUPPORTED, "hidden_act 'mish'"},
         {"{" CONFIG ",\"hidden_act\":3}", BERTC_FORMAT, "hidden_act is not a string"},
         {"{" CONFIG ",\"layer_norm_eps\":\"x\"}", BERTC_FORMAT, "layer_norm_eps is not a number"},
-        {"{\"model_type\":\"bert\",\"vocab_size\":0}", BERTC_FORMAT, "vocab_size is not a positive integer"},
+        {"{\"model_type\":\"bert\",\"vocab_size\":0}", BERTC_FORMAT, "vocab_size is not an integer from 1 to"},
         {"{\"model_type\":\"bert\",\"num_attention_heads\":7}", BERTC_FORMAT, "no multiple of num_attention_heads 7"},
         {"{\"model_type\":\"bert\",\"num_hidden_layers\":9999999}", BERTC_FORMAT, "there are only 23 weights"},
         {"{\"model_type\":\"bert\"}", BERTC_FORMAT,
-         "word_embeddings.weight has shape [7, 4], config.json says [30522, 768]"},
+         "position_embeddings.weight has shape [5, 4], config.json says [512, 768]"},
     };
     write_weights(WEIGHTS, "", false);
     for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++) {

@@ -339,7 +339,38 @@ static void test_halves(void)
         CHECK(net_run(&net, 1) && net.plan->outputs[0].dtype == BT_F16);
         CHECK(net_equals(&net, 0, (double[]){0, -0.25, -0.5, -0.75}, 4, 0));
         CHECK(net_equals(&net, 1, (double[]){6, 8, 4, 6, 8, 10}, 6, 0));
-        CHECK(bt_weights_bytes(net.weights) == 5 * sizeof(float)); /* the repeated dim is not copied */
+        CHECK(bt_weights_size(net.weights).converted ==
+              (5 + 6) * sizeof(float)); /* no repeated dim is copied; the sum */
+    }
+    net_free(&net);
+}
+
+/* What constants alone make is computed once, however many plans want it. */
+static void test_known(void)
+{
+    float table[6] = {1, 2, 3, 4, 5, 6}, scale[3] = {2, 3, 4}, data[3] = {1, 1, 1};
+    struct net net;
+    net_init(&net);
+    bt_value x = net_input(&net, BT_F32, 1, (int64_t[]){3}, data), c[2];
+    const struct bt_tensor tensors[] = {
+        {.dtype = BT_F32, .rank = 2, .dims = {2, 3}, .strides = {3, 1}, .data = table},
+        {.dtype = BT_F32, .rank = 1, .dims = {3}, .strides = {1}, .data = scale},
+    };
+    for (int i = 0; i < 2; i++) {
+        CHECK(bt_graph_constant(&net.graph, &tensors[i], "c", &c[i], &net.err) == BERTC_OK);
+    }
+    bt_value product = NET_OP(&net, BT_OP_MUL, bt_arg_value(c[0]), bt_arg_value(c[1]));
+    bt_value turned = NET_OP(&net, BT_OP_PERMUTE, bt_arg_value(product), net_ints(&net, 2, (int64_t[]){1, 0}));
+    bt_value row =
+        NET_OP(&net, BT_OP_SELECT, bt_arg_value(turned), bt_arg_int(&net.graph, 1), bt_arg_int(&net.graph, 1));
+    net_output(&net, NET_OP(&net, BT_OP_ADD, bt_arg_value(row), bt_arg_value(x)));
+    net_output(&net, product);
+    for (int again = 0; again < 2; again++) {
+        CHECK(net_run(&net, 1));
+        CHECK(net_equals(&net, 0, (double[]){9, 16, 25}, 3, 0));
+        CHECK(net_equals(&net, 1, (double[]){2, 6, 12, 8, 15, 24}, 6, 0));
+        CHECK(bt_weights_size(net.weights).converted == sizeof table);
+        CHECK(net.plan->step_count == 2); /* the sum, and the copy to the output */
     }
     net_free(&net);
 }
@@ -348,7 +379,7 @@ static void test_weights(void)
 {
     enum { COUNT = 500 };
     uint16_t halves[COUNT];
-    struct bt_weights *weights = bt_weights_new();
+    struct bt_weights *weights = bt_weights_new(NULL);
     struct bertc_error err;
     bool good = true;
     for (int i = 0; i < COUNT; i++) {
@@ -362,7 +393,7 @@ static void test_weights(void)
                    ((const float *)out.data)[0] == (float)i && ((const float *)out.data)[1] == (float)(i + 1);
         }
     }
-    CHECK(good && bt_weights_bytes(weights) == (COUNT - 1) * 2 * sizeof(float));
+    CHECK(good && bt_weights_size(weights).converted == (COUNT - 1) * 2 * sizeof(float));
     bt_weights_free(weights);
     bt_weights_free(NULL);
 }
@@ -456,7 +487,7 @@ static void test_out_of_memory(void)
     net_output(&net, NET_OP(&net, BT_OP_ADD, bt_arg_value(flat), bt_arg_value(c)));
     enum bertc_status status = BERTC_MEMORY;
     for (long n = 1; status == BERTC_MEMORY && n < 100; n++) {
-        struct bt_weights *weights = bt_weights_new();
+        struct bt_weights *weights = bt_weights_new(NULL);
         struct bt_plan *plan = NULL;
         bt_alloc_fail_at(n);
         status = bt_plan_new(&net.graph, no_symbols, weights, &net.kernels, &plan, &net.err);
@@ -477,6 +508,7 @@ static void test_all(void)
     test_outputs();
     test_output_alias();
     test_halves();
+    test_known();
     test_weights();
     test_empty();
     test_symbols();

@@ -2,11 +2,12 @@
 #include <locale.h>
 #include <math.h>
 #include <stdint.h>
+#include <zlib.h>
 
 #include "base/memory.h"
 #include "check.h"
 #include "format/chars.h"
-#include "format/inflate.h"
+#include "format/crc32.h"
 #include "format/json.h"
 #include "format/safetensors.h"
 
@@ -35,7 +36,22 @@ static void test_chars(void)
         CHECK(bt_chars_float("1.5", 3, &d) && d == 1.5);
         setlocale(LC_ALL, "C");
     }
+}
+
+/* Against zlib, for sizes around the blocks that are folded. */
+static void test_crc32(void)
+{
     CHECK(bt_crc32((struct bt_span){(const uint8_t *)"123456789", 9}) == 0xcbf43926);
+    uint8_t bytes[700];
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        bytes[i] = (uint8_t)(i * i * 31 + i / 7);
+    }
+    for (size_t start = 0; start < 3; start++) {
+        for (size_t size = 0; start + size <= sizeof bytes; size++) {
+            const uint32_t expected = (uint32_t)crc32_z(0, bytes + start, size);
+            CHECK(bt_crc32((struct bt_span){bytes + start, size}) == expected);
+        }
+    }
 }
 
 /* Parses exactly the bytes of the text, so that the sanitizers see a read beyond. */
@@ -251,6 +267,7 @@ static void test_out_of_memory(void)
 int main(void)
 {
     check_group("chars", test_chars);
+    check_group("crc32", test_crc32);
     check_group("json", test_json);
     check_group("json refusals", test_json_refusals);
     check_group("safetensors", test_safetensors);

@@ -40,6 +40,14 @@ static void test_linear(void)
     CHECK(leaves(OP(ADD, V(OP(MATMUL, V(x), V(column))), V(wide)), "linear add"));
     finish();
 
+    begin(); /* heads put together again, then transposed: still a view of the file */
+    bt_value heads = constant("heads", BT_F32, 3, (int64_t[]){8, 2, 4});
+    bt_value merged = OP(RESHAPE, V(OP(PERMUTE, V(heads), LIST(lit(1), lit(2), lit(0)))), LIST(lit(8), lit(8)));
+    CHECK(leaves(OP(MATMUL, V(x), V(merged)), "linear"));
+    view = &g.constants[g.values[g.nodes[0].args[1].value].index].tensor;
+    CHECK(view->strides[0] == 8 && view->strides[1] == 1);
+    finish();
+
     begin(); /* no constant */
     bt_value xt = OP(PERMUTE, V(x), LIST(lit(0), lit(2), lit(1)));
     CHECK(leaves(OP(MATMUL, V(x), V(xt)), "permute matmul"));
@@ -164,9 +172,9 @@ static void test_layer_norm(void)
     CHECK(leaves(OP(DIV, V(d), V(OP(SQRT, V(OP(ADD, F(1e-5), V(var)))))), "var mean sub add sqrt div"));
     finish();
 
-    begin(); /* normalised along another dimension */
+    begin(); /* centred along another dimension: only the root mean square is of the last one */
     d = OP(SUB, V(x), V(OP(MEAN, V(x), LIST(lit(1)), KEEP)));
-    CHECK(leaves(OP(DIV, V(d), V(OP(SQRT, V(shifted_variance(d, true))))), "mean sub pow mean add sqrt div"));
+    CHECK(leaves(OP(DIV, V(d), V(OP(SQRT, V(shifted_variance(d, true))))), "mean sub rms_norm"));
     finish();
 
     begin(); /* a bias before the weight: only the bias belongs to the op */
@@ -176,11 +184,48 @@ static void test_layer_norm(void)
     finish();
 }
 
+static void test_rms_norm(void)
+{
+    begin(); /* as in T5 and LLaMA */
+    bt_value n = OP(MUL, V(x), V(OP(RSQRT, V(shifted_variance(x, true)))));
+    CHECK(leaves(OP(MUL, V(vector), V(n)), "rms_norm"));
+    const struct bt_arg *args = g.nodes[0].args;
+    struct bt_scalar eps;
+    CHECK(args[0].value == x && args[2].value == vector && bt_expr_is_const(g.exprs, args[3].expr, &eps));
+    CHECK(eps.f == 1e-12);
+    finish();
+
+    begin();
+    CHECK(leaves(OP(DIV, V(x), V(OP(SQRT, V(shifted_variance(x, false))))), "rms_norm"));
+    finish();
+
+    begin(); /* it has no bias */
+    n = OP(MUL, V(x), V(OP(RSQRT, V(shifted_variance(x, true)))));
+    CHECK(leaves(OP(ADD, V(OP(MUL, V(n), V(vector))), V(vector)), "rms_norm add"));
+    finish();
+
+    begin(); /* and one weight */
+    n = OP(MUL, V(x), V(OP(RSQRT, V(shifted_variance(x, true)))));
+    CHECK(leaves(OP(MUL, V(OP(MUL, V(n), V(vector))), V(vector)), "rms_norm mul"));
+    finish();
+
+    begin(); /* the scale of one tensor for another */
+    bt_value other = input("other", BT_F32, 3, (bt_expr[]){b, s, lit(8)});
+    CHECK(leaves(OP(MUL, V(other), V(OP(RSQRT, V(shifted_variance(x, true))))), "pow mean add rsqrt mul"));
+    finish();
+
+    begin(); /* another dimension */
+    bt_value mean = OP(MEAN, V(OP(POW, V(x), I(2))), LIST(lit(1)), KEEP);
+    CHECK(leaves(OP(MUL, V(x), V(OP(RSQRT, V(OP(ADD, V(mean), F(1e-6)))))), "pow mean add rsqrt mul"));
+    finish();
+}
+
 static void test_all(void)
 {
     test_linear();
     test_gelu();
     test_layer_norm();
+    test_rms_norm();
 }
 
 int main(void)

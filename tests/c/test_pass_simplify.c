@@ -1,5 +1,6 @@
 /* test_pass_simplify.c: simplification, epilogues of linear and selected rows, with what must stay */
 #include "check.h"
+#include "pass/match.h"
 #include "pass_check.h"
 
 static bt_value x, ids, weight, wide, vector;
@@ -96,7 +97,7 @@ static void test_ranges(void)
 
     begin(); /* one type for all tokens: the row of a table is added */
     bt_value zeros = OP(FULL, LIST(b, s), I(0), DT(BT_I64));
-    CHECK(leaves(OP(ADD, V(x), V(OP(EMBEDDING, V(weight), V(zeros)))), "select add"));
+    CHECK(leaves(OP(ADD, V(x), V(OP(EMBEDDING, V(weight), V(zeros)))), "add"));
     finish();
 
     begin(); /* a row that is not there stays an error of the run */
@@ -225,9 +226,139 @@ static void test_rows(void)
     finish();
 }
 
+static void test_constants(void)
+{
+    begin(); /* views of a constant are constants */
+    bt_value row = OP(SELECT, V(OP(SLICE, V(wide), I(0), I(2), I(12), I(3))), I(0), I(1));
+    CHECK(leaves(OP(ADD, V(x), V(row)), "add"));
+    const struct bt_tensor *view = &g.constants[g.values[g.nodes[0].args[1].value].index].tensor;
+    struct bt_tensor file = {0};
+    CHECK(bt_match_constant(&g, wide, &file) && (const float *)view->data == (const float *)file.data + 5 * 8);
+    CHECK(view->rank == 1 && view->dims[0] == 8 && view->strides[0] == 1);
+    finish();
+
+    begin(); /* dims that are not one in memory cannot be merged */
+    bt_value turned = OP(RESHAPE, V(OP(PERMUTE, V(wide), LIST(lit(1), lit(0)))), LIST(lit(16), lit(8)));
+    CHECK(leaves(OP(MATMUL, V(turned), V(weight)), "reshape linear"));
+    finish();
+
+    begin(); /* but split */
+    bt_value split = OP(RESHAPE, V(OP(PERMUTE, V(wide), LIST(lit(1), lit(0)))), LIST(lit(2), lit(4), lit(16)));
+    CHECK(leaves(OP(NEG, V(split)), "neg"));
+    view = &g.constants[g.values[g.nodes[0].args[0].value].index].tensor;
+    CHECK(view->strides[0] == 4 && view->strides[1] == 1 && view->strides[2] == 8);
+    finish();
+
+    begin(); /* what depends on the input stays a view */
+    CHECK(leaves(OP(ADD, V(x), V(OP(SLICE, V(wide), I(0), I(0), E(s), I(1)))), "slice add"));
+    finish();
+}
+
+static void test_index(void)
+{
+    begin(); /* rows in order are a slice */
+    bt_value ahead = OP(SLICE, V(x), I(1), I(0), E(s), I(1));
+    CHECK(leaves(OP(NEG, V(OP(INDEX, V(ahead), VALUES(BT_NO_VALUE, count(s))))), "neg"));
+    finish();
+
+    begin(); /* as far as the call has them: that is a guard */
+    CHECK(leaves(OP(INDEX, V(x), VALUES(BT_NO_VALUE, OP(ARANGE, I(1), I(6), I(2), DT(BT_I64)))), "slice"));
+    CHECK(is(g.output.value, "float32[b, 3, 8]") && g.guard_count > 0);
+    finish();
+
+    begin(); /* beyond them it stays an error of the run */
+    CHECK(leaves(OP(INDEX, V(x), VALUES(BT_NO_VALUE, OP(ARANGE, I(1), I(60), I(2), DT(BT_I64)))), "arange index"));
+    finish();
+
+    begin(); /* one row, counted from the end */
+    bt_value last = OP(FULL, LIST(lit(1)), I(-2), DT(BT_I64));
+    CHECK(leaves(OP(INDEX, V(x), VALUES(BT_NO_VALUE, BT_NO_VALUE, last)), "slice"));
+    int64_t start = 0;
+    CHECK(bt_expr_is_int(g.exprs, g.nodes[0].args[2].expr, &start) && start == 6);
+    finish();
+
+    begin(); /* two indices belong together */
+    CHECK(leaves(OP(INDEX, V(x), VALUES(count(b), OP(FULL, LIST(b), I(0), DT(BT_I64)))), "arange full index"));
+    finish();
+
+    begin(); /* padding by nothing */
+    bt_value pads = OP(PAD, V(x), LIST(lit(0), lit(0), lit(0), lit(1), lit(0), lit(0)), F(0));
+    CHECK(leaves(pads, "constant_pad_nd") && g.nodes[0].args[1].count == 4);
+    finish();
+
+    begin();
+    CHECK(leaves(OP(NEG, V(OP(PAD, V(x), LIST(lit(0), lit(0)), F(0)))), "neg"));
+    finish();
+
+    begin(); /* repeated rows are multiplied once */
+    bt_value one = input("one", BT_F32, 3, (bt_expr[]){lit(1), s, lit(8)});
+    bt_value many = OP(EXPAND, V(one), LIST(b, s, lit(8)));
+    CHECK(leaves(OP(NEG, V(OP(ADD, V(OP(LINEAR, V(many), V(wide))), F(1)))), "linear add neg expand"));
+    CHECK(is(g.nodes[0].outs[0], "float32[1, s, 16]"));
+    finish();
+}
+
+static void test_merged(void)
+{
+    begin(); /* batch and heads merged for a product, parted again behind it */
+    bt_expr both = bt_expr_binary(g.exprs, BT_EXPR_MUL, b, lit(4));
+    bt_value four = input("four", BT_F32, 4, (bt_expr[]){b, lit(4), s, lit(8)});
+    bt_value three = OP(RESHAPE, V(four), LIST(both, s, lit(8)));
+    bt_value turned = OP(PERMUTE, V(three), LIST(lit(0), lit(2), lit(1)));
+    bt_value rows = OP(EXPAND, V(OP(CAST, V(OP(UNSQUEEZE, V(count(s)), I(0))), DT(BT_I64))), LIST(s, s));
+    bt_value index = OP(EXPAND, V(OP(UNSQUEEZE, V(rows), I(0))), LIST(both, s, s));
+    bt_value scores = OP(DIV, V(OP(GATHER, V(OP(MATMUL, V(three), V(turned))), I(2), V(index))), F(3));
+    CHECK(leaves(OP(RESHAPE, V(scores), LIST(b, lit(4), s, s)),
+                 "permute arange unsqueeze expand matmul reshape expand gather div"));
+    CHECK(is(g.output.value, "float32[b, 4, s, s]"));
+    finish();
+
+    begin(); /* halves of heads that share keys: turned once for each key, before it is repeated */
+    bt_value key = input("key", BT_F32, 5, (bt_expr[]){b, lit(2), lit(1), s, lit(8)});
+    bt_value many = OP(RESHAPE, V(OP(EXPAND, V(key), LIST(b, lit(2), lit(2), s, lit(8)))), LIST(b, lit(4), s, lit(8)));
+    bt_value low = OP(SLICE, V(many), I(3), I(0), I(4), I(1)), high = OP(SLICE, V(many), I(3), I(4), I(8), I(1));
+    bt_value half = OP(CAT, VALUES(OP(NEG, V(high)), low), I(3));
+    CHECK(leaves(OP(ADD, V(half), F(1)), "slice slice neg cat add expand reshape"));
+    CHECK(is(left(BT_OP_CAT)->outs[0], "float32[b, 2, 1, s, 8]"));
+    finish();
+
+    begin(); /* and attention reads them through strides */
+    bt_value query = input("query", BT_F32, 4, (bt_expr[]){b, lit(4), s, lit(8)});
+    bt_value mask = input("mask", BT_F32, 4, (bt_expr[]){b, lit(1), lit(1), s});
+    key = input("key", BT_F32, 5, (bt_expr[]){b, lit(2), lit(1), s, lit(8)});
+    many = OP(RESHAPE, V(OP(EXPAND, V(key), LIST(b, lit(2), lit(2), s, lit(8)))), LIST(b, lit(4), s, lit(8)));
+    CHECK(
+        leaves(OP(SDPA, V(query), V(many), V(many), V(mask)), "reshape reshape scaled_dot_product_attention reshape"));
+    CHECK(left(BT_OP_SDPA)->args[1].value == key && left(BT_OP_SDPA)->args[2].value == key);
+    finish();
+
+    begin(); /* work along the merged dimension itself must wait for it */
+    four = input("four", BT_F32, 4, (bt_expr[]){b, lit(4), s, lit(8)});
+    three = OP(RESHAPE, V(four), LIST(bt_expr_binary(g.exprs, BT_EXPR_MUL, b, lit(4)), s, lit(8)));
+    CHECK(leaves(OP(SOFTMAX, V(three), I(0)), "reshape softmax"));
+    finish();
+
+    begin(); /* and so must operands that cannot be taken apart */
+    both = bt_expr_binary(g.exprs, BT_EXPR_MUL, b, lit(4));
+    four = input("four", BT_F32, 4, (bt_expr[]){b, lit(4), s, lit(8)});
+    bt_value plain = input("plain", BT_F32, 3, (bt_expr[]){both, s, lit(8)});
+    CHECK(leaves(OP(ADD, V(OP(RESHAPE, V(four), LIST(both, s, lit(8)))), V(plain)), "reshape add"));
+    finish();
+
+    begin(); /* a single key that is repeated is not many keys */
+    query = input("query", BT_F32, 4, (bt_expr[]){b, lit(4), s, lit(8)});
+    key = input("key", BT_F32, 4, (bt_expr[]){b, lit(4), lit(1), lit(8)});
+    many = OP(EXPAND, V(key), LIST(b, lit(4), s, lit(8)));
+    CHECK(leaves(OP(SDPA, V(query), V(many), V(many)), "expand scaled_dot_product_attention"));
+    finish();
+}
+
 static void test_all(void)
 {
     test_algebra();
+    test_constants();
+    test_index();
+    test_merged();
     test_ranges();
     test_views();
     test_epilogue();

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import io
+import json
 import random
 import sys
 import time
@@ -44,16 +46,46 @@ def mutate_bytes(data: bytes, chance: random.Random, most: int) -> bytes:
     return bytes(out)
 
 
+def mutate_json(data: bytes, chance: random.Random) -> bytes:
+    """A few values of the tree become others, or other values of the tree."""
+    try:
+        tree = json.loads(data)
+    except ValueError:
+        return data
+    places = []
+    stack = [tree]
+    while stack:
+        node = stack.pop()
+        items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+        for key, value in items:
+            places.append((node, key))
+            stack.append(value)
+    for _ in range(chance.randint(1, 3) if places else 0):
+        node, key = chance.choice(places)
+        other, at = chance.choice(places)
+        match chance.randrange(3):
+            case 0:
+                node[key] = chance.choice((None, True, -1, 0, 2**62, 1.5, "", "x", [], {}, [1, 2]))
+            case 1:
+                node[key] = copy.deepcopy(other[at])
+            case 2 if isinstance(node, list):
+                node.insert(key, copy.deepcopy(node[key]))
+    return json.dumps(tree).encode()
+
+
 def mutate_archive(data: bytes, chance: random.Random) -> bytes:
     """Edits inside one member, with a correct zip around it."""
     with zipfile.ZipFile(io.BytesIO(data)) as file:
         members = {name: file.read(name) for name in file.namelist() if not name.endswith(".debug_pkl")}
     texts = [name for name in members if name.endswith((".py", ".pkl", ".json", "version"))]
     target = chance.choice(texts if chance.random() < 0.9 else list(members))
+    by_value = target.endswith(".json") and chance.random() < 0.8
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as file:
         for name, content in members.items():
-            file.writestr(name, mutate_bytes(content, chance, 3) if name == target else content)
+            if name == target:
+                content = mutate_json(content, chance) if by_value else mutate_bytes(content, chance, 3)
+            file.writestr(name, content)
     return stream.getvalue()
 
 
@@ -80,7 +112,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, help="run only this mutation")
     args = parser.parse_args()
-    seeds = [path.read_bytes() for path in sorted(DATA.glob("*/*.pt"))]
+    seeds = [path.read_bytes() for path in sorted(DATA.glob("*/*.pt*"))]
     outcomes: dict[str, int] = {}
     number = args.seed or 0
     end = time.monotonic() + args.seconds

@@ -1,0 +1,56 @@
+"""Models of the Hugging Face hub, through huggingface_hub where it is installed."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+_FILE = re.compile(r"\.(pt|pth|pt2|ot|bin|onnx|safetensors|npz|zip)$")
+_SAFE = ["*.json", "*.txt", "*.model", "*.safetensors"]
+_OTHER = ["pytorch_model*.bin", "rust_model.ot"]
+_FOLDERS = ["onnx/*", "openvino/*", "*/*.safetensors"]
+
+
+def is_id(source: Any) -> bool:
+    """Whether this can name a model of the hub, "sentence-transformers/all-MiniLM-L6-v2", rather than a file."""
+    return isinstance(source, str) and bool(_ID.fullmatch(source)) and not _FILE.search(source)
+
+
+def fetch(name: str, revision: str | None, token: str | bool | None, local_files_only: bool) -> str:
+    """The local folder of a model, downloaded unless it is in huggingface_hub's cache.
+
+    Raises FileNotFoundError when there is no such model, file or revision, or none of it here while offline.
+    """
+    try:
+        import huggingface_hub
+        from huggingface_hub import errors
+    except ImportError:
+        raise FileNotFoundError(
+            f"{name}: no such file or directory; to load it from the Hugging Face hub: pip install bertc[hub]"
+        ) from None
+
+    def snapshot(patterns: list[str]) -> str:
+        return huggingface_hub.snapshot_download(
+            name,
+            revision=revision,
+            token=token,
+            local_files_only=local_files_only,
+            allow_patterns=patterns,
+            ignore_patterns=_FOLDERS,
+        )
+
+    try:
+        folder = snapshot(_SAFE)
+        return folder if _has_weights(folder) else snapshot(_OTHER)
+    except (errors.HFValidationError, errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
+        raise FileNotFoundError(f"{name}: no such file or directory, and no such model of the hub: {error}") from error
+    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
+        raise FileNotFoundError(
+            f"{name}: no such file or directory, not in the Hugging Face hub's cache, and the hub cannot be reached"
+        ) from error
+
+
+def _has_weights(folder: str) -> bool:
+    return any(name.endswith(".safetensors") for name in os.listdir(folder))
