@@ -102,21 +102,6 @@ void bt_onnx_op_flatten(struct bt_onnx_call *o)
     o->outs[0] = bt_lower_reshape(c, x, shape, 2);
 }
 
-/* Squeezing the only item of a slice is selecting it. */
-static bool squeeze_slice(struct bt_onnx_call *o, struct bt_dyn x, int dim)
-{
-    const struct bt_node *slice = bt_onnx_made_by(o, x, BT_OP_SLICE);
-    int64_t along, start, end;
-    if (!slice || x.tensor->op != BT_OP_SLICE || !x.tensor->base ||
-        !bt_expr_is_int(o->call.x, slice->args[1].expr, &along) || along != dim ||
-        !bt_expr_is_int(o->call.x, slice->args[2].expr, &start) ||
-        !bt_expr_is_int(o->call.x, slice->args[3].expr, &end) || end != start + 1) {
-        return false;
-    }
-    o->outs[0] = bt_lower_select(&o->call, bt_dyn_tensor(x.tensor->base), dim, slice->args[2].expr);
-    return true;
-}
-
 /* data, axes; without axes the dimensions that are 1 in this call */
 void bt_onnx_op_squeeze(struct bt_onnx_call *o)
 {
@@ -133,9 +118,6 @@ void bt_onnx_op_squeeze(struct bt_onnx_call *o)
     }
     if (x.kind == BT_DYN_LIST && x.seq->count == 1 && count == 1 && rank == 1) {
         o->outs[0] = x.seq->items[0];
-        return;
-    }
-    if (count == 1 && squeeze_slice(o, x, dims[0])) {
         return;
     }
     const struct bt_arg args[] = {bt_arg_none(), bt_lower_ints(c, dims, count)};
