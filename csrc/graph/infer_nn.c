@@ -1,4 +1,6 @@
 /* infer_nn.c: matrix products, normalisation, embedding, attention, convolution */
+#include <float.h>
+#include <math.h>
 #include <string.h>
 
 #include "graph/infer.h"
@@ -256,6 +258,19 @@ static enum bertc_status check_mask(struct bt_inference *in, const struct bt_val
     return status;
 }
 
+/* A scale of 1/sqrt(d), possibly rounded to float32, is stored as what it is without one. */
+static void default_scale(struct bt_inference *in, bt_expr size)
+{
+    const struct bt_arg *scale = &in->node->args[5];
+    struct bt_scalar number;
+    int64_t d;
+    if (scale->kind == BT_ARG_EXPR && bt_expr_is_const(in->g->exprs, scale->expr, &number) &&
+        number.type == BT_SCALAR_FLOAT && bt_expr_is_int(in->g->exprs, size, &d) &&
+        fabs(number.f * sqrt((double)d) - 1.0) <= FLT_EPSILON) {
+        in->node->args[5] = bt_arg_none();
+    }
+}
+
 enum bertc_status bt_infer_sdpa(struct bt_inference *in)
 {
     const struct bt_value_info *part[3], *mask;
@@ -306,6 +321,9 @@ enum bertc_status bt_infer_sdpa(struct bt_inference *in)
     status = bt_infer_bool(in, 4, &causal);
     if (!status) {
         status = bt_infer_number(in, 5);
+    }
+    if (!status) {
+        default_scale(in, query->dims[query->rank - 1]);
     }
     return status ? status : bt_infer_bool(in, 6, &nan_rows);
 }

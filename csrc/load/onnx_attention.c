@@ -139,14 +139,14 @@ static bt_value untransposed(const struct bt_graph *g, bt_value value)
     return same ? merge->args[0].value : BT_NO_VALUE;
 }
 
-/* The default scale 1/sqrt(d), where c is its root as a float32; else the scale itself. */
+/* The scale: 1/sqrt(d), where the product of its float32 roots is that but for their rounding. */
 static struct bt_arg scale_arg(struct bt_onnx_call *o, const struct written *w)
 {
     struct bt_graph *g = o->call.g;
     const struct bt_value_info *query = &g->values[w->query];
     int64_t size;
-    if (bt_expr_is_int(g->exprs, query->dims[query->rank - 1], &size) &&
-        fabs(w->scale * sqrt((double)size) - 1.0) <= 4 * FLT_EPSILON) {
+    const bool fixed = bt_expr_is_int(g->exprs, query->dims[query->rank - 1], &size);
+    if (fixed && fabs(w->scale * sqrt((double)size) - 1.0) <= 4 * FLT_EPSILON) {
         return bt_arg_none();
     }
     return bt_arg_float(g, (float)w->scale);

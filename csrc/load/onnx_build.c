@@ -60,7 +60,7 @@ static enum bertc_status look_up(struct bt_onnx_call *o, const char *name, struc
     }
     struct bt_onnx_binding *binding = &scope->bindings[at];
     if (binding->tensor) {
-        binding->value = bt_onnx_constant(o, binding->tensor);
+        binding->value = bt_onnx_constant(o, binding->tensor, binding->tensor->name);
         binding->tensor = NULL;
     }
     *out = binding->value;

@@ -17,7 +17,7 @@ void bt_onnx_op_constant(struct bt_onnx_call *o)
         return;
     }
     switch (form) {
-    case VALUE: o->outs[0] = bt_onnx_constant(o, a->tensor); return;
+    case VALUE: o->outs[0] = bt_onnx_constant(o, a->tensor, o->out_count ? o->node->outputs.items[0] : ""); return;
     case INT: o->outs[0] = bt_onnx_integer(o, bt_expr_int(c->x, a->i)); return;
     case FLOAT: o->outs[0] = bt_lower_number(c, bt_expr_float(c->x, a->f), BT_F32); return;
     default: break;

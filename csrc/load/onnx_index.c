@@ -1,6 +1,8 @@
 /* onnx_index.c: selection by index tensors */
 #include "load/onnx_lower.h"
 
+#define PROOF_DEPTH 16 /* nodes that the proof of an index looks through */
+
 void bt_onnx_op_refuse_data(struct bt_onnx_call *o)
 {
     bt_lower_fail(&o->call, BERTC_UNSUPPORTED,
@@ -66,11 +68,15 @@ static bool counts_to(struct bt_onnx_call *o, bt_value value, bt_expr size)
 }
 
 /* x flattened at row * s + column, as the TorchScript exporter writes x[row, column] where s is x's second size and
- * column stays below it: the two indices again. */
+ * column stays below it: the two indices again. The flattened x may have a last dimension of 1. */
 static bool gather_unflattened(struct bt_onnx_call *o, struct bt_dyn x, struct bt_dyn index)
 {
     struct bt_graph *g = o->call.g;
     const struct bt_node *sum = bt_onnx_made_by(o, index, BT_OP_ADD);
+    const bool column_left = bt_lower_rank(&o->call, x) == 2;
+    if (column_left && !bt_lower_equal(&o->call, bt_lower_size(&o->call, x, 1), 1)) {
+        return false;
+    }
     while (x.kind == BT_DYN_TENSOR && x.tensor->base && x.tensor->op == BT_OP_RESHAPE) {
         x = bt_dyn_tensor(x.tensor->base);
     }
@@ -90,7 +96,8 @@ static bool gather_unflattened(struct bt_onnx_call *o, struct bt_dyn x, struct b
             counts_to(o, mul->args[0].value, info->dims[0])) {
             const struct bt_dyn indices[] = {bt_lower_tensor(&o->call, mul->args[0].value),
                                              bt_lower_tensor(&o->call, column->value)};
-            o->outs[0] = index_by(o, x, indices, 2);
+            struct bt_dyn out = index_by(o, x, indices, 2);
+            o->outs[0] = column_left ? bt_lower_unsqueeze(&o->call, out, bt_lower_rank(&o->call, out)) : out;
             return true;
         }
     }
@@ -121,7 +128,7 @@ void bt_onnx_op_gather(struct bt_onnx_call *o)
         return;
     }
     index = bt_onnx_as_tensor(o, index);
-    if (c->status != BERTC_OK || (rank == 1 && gather_unflattened(o, x, index))) {
+    if (c->status != BERTC_OK || (rank <= 2 && axis == 0 && gather_unflattened(o, x, index))) {
         return;
     }
     if (rank == 2 && axis == 0 && bt_lower_rank(c, index) > 0) {
@@ -145,26 +152,59 @@ static struct bt_dyn wrapped(struct bt_onnx_call *o, struct bt_dyn index, bt_exp
     return bt_onnx_apply(o, BT_OP_WHERE, 3, operands);
 }
 
-/* Whether what computes an index cannot be below 0: a count, or clamped or absolute values. */
-static bool is_non_negative(struct bt_onnx_call *o, struct bt_dyn index)
+static bool constant_non_negative(const struct bt_tensor *t)
 {
-    struct bt_graph *g = o->call.g;
-    const struct bt_node *clamp = bt_onnx_made_by(o, index, BT_OP_CLAMP);
-    const struct bt_value_info *root = &g->values[bt_graph_root(g, index.tensor->value)];
-    int64_t least;
-    if (clamp && clamp->args[1].kind == BT_ARG_EXPR && bt_expr_is_int(g->exprs, clamp->args[1].expr, &least)) {
-        return least >= 0;
+    const int64_t *items = t->data, count = bt_numel(t->rank, t->dims);
+    bool found = t->dtype != BT_I64 || !bt_is_contiguous(t->rank, t->dims, t->strides);
+    for (int64_t i = 0; i < count && !found; i++) {
+        found = items[i] < 0;
     }
-    if (root->kind == BT_VALUE_CONSTANT) {
-        const struct bt_tensor *t = &g->constants[root->index].tensor;
-        const int64_t *items = t->data, count = bt_numel(t->rank, t->dims);
-        bool found = t->dtype != BT_I64 || !bt_is_contiguous(t->rank, t->dims, t->strides);
-        for (int64_t i = 0; i < count && !found; i++) {
-            found = items[i] < 0;
-        }
-        return !found;
+    return !found;
+}
+
+static bool arg_non_negative(const struct bt_graph *g, const struct bt_arg *arg, int depth);
+
+/* Whether a value of integers or bools cannot be below 0, as far as what computes it tells. */
+static bool is_non_negative(const struct bt_graph *g, bt_value value, int depth)
+{
+    const struct bt_value_info *info = &g->values[value];
+    if (info->dtype == BT_BOOL || info->dtype == BT_U8 || info->kind == BT_VALUE_CONSTANT) {
+        return info->kind != BT_VALUE_CONSTANT || constant_non_negative(&g->constants[info->index].tensor);
     }
-    return root->kind == BT_VALUE_NODE && g->nodes[root->index].op == BT_OP_ABS;
+    if (info->kind != BT_VALUE_NODE || depth == 0) {
+        return false;
+    }
+    const struct bt_node *node = &g->nodes[info->index];
+    switch (node->op) {
+    case BT_OP_ABS: return true;
+    case BT_OP_CLAMP: return arg_non_negative(g, &node->args[1], depth - 1);
+    case BT_OP_ADD:
+    case BT_OP_MUL:
+    case BT_OP_ARANGE:
+        return arg_non_negative(g, &node->args[0], depth - 1) && arg_non_negative(g, &node->args[1], depth - 1);
+    case BT_OP_WHERE:
+        return arg_non_negative(g, &node->args[1], depth - 1) && arg_non_negative(g, &node->args[2], depth - 1);
+    case BT_OP_FULL: return arg_non_negative(g, &node->args[1], depth - 1);
+    case BT_OP_PERMUTE:
+    case BT_OP_RESHAPE:
+    case BT_OP_EXPAND:
+    case BT_OP_UNSQUEEZE:
+    case BT_OP_SQUEEZE:
+    case BT_OP_SLICE:
+    case BT_OP_SELECT:
+    case BT_OP_CAST:
+    case BT_OP_CUMSUM: return arg_non_negative(g, &node->args[0], depth - 1);
+    default: return false;
+    }
+}
+
+static bool arg_non_negative(const struct bt_graph *g, const struct bt_arg *arg, int depth)
+{
+    if (arg->kind == BT_ARG_VALUE) {
+        return is_non_negative(g, arg->value, depth);
+    }
+    return arg->kind == BT_ARG_EXPR && bt_expr_type(g->exprs, arg->expr) != BT_SCALAR_FLOAT &&
+           bt_expr_is_non_negative(g->exprs, arg->expr);
 }
 
 /* data, indices: along `axis` */
@@ -177,7 +217,7 @@ void bt_onnx_op_gather_elements(struct bt_onnx_call *o)
         bt_lower_fail(c, BERTC_INPUT, "the indices are not of the rank of the data");
         return;
     }
-    if (!is_non_negative(o, index)) {
+    if (!is_non_negative(c->g, bt_lower_value(c, index).value, PROOF_DEPTH)) {
         index = wrapped(o, index, bt_lower_size(c, x, axis));
     }
     const struct bt_arg args[] = {bt_lower_value(c, x), bt_arg_int(c->g, axis), bt_lower_value(c, index)};

@@ -1,7 +1,11 @@
 /* onnx_lower.c: a node's inputs and attributes, and values that are known while the graph is built */
 #include "load/onnx_lower.h"
 
+#include <float.h>
+#include <stdio.h>
 #include <string.h>
+
+#include "format/chars.h"
 
 /* Shapes, axes and the like: longer lists of integers are data. */
 #define MAX_KNOWN 64
@@ -55,7 +59,18 @@ int64_t bt_onnx_int(struct bt_onnx_call *o, const char *name, int64_t fallback)
 double bt_onnx_float(struct bt_onnx_call *o, const char *name, double fallback)
 {
     const struct bt_onnx_attribute *a = bt_onnx_attribute(o, name);
-    return a ? a->f : fallback;
+    return a ? bt_onnx_decimal((float)a->f) : fallback;
+}
+
+double bt_onnx_decimal(float value)
+{
+    char text[32];
+    double decimal;
+    const int size = snprintf(text, sizeof text, "%.*g", FLT_DIG, (double)value);
+    for (char *c = text; *c; c++) {
+        *c = *c == ',' ? '.' : *c; /* where the locale says so */
+    }
+    return bt_chars_float(text, (size_t)size, &decimal) && (float)decimal == value ? decimal : (double)value;
 }
 
 const char *bt_onnx_string(struct bt_onnx_call *o, const char *name, const char *fallback)
@@ -117,7 +132,17 @@ static struct bt_dyn constant_item(struct bt_onnx_call *o, const struct bt_tenso
     if (index > 0) {
         item.data = (const char *)t->data + index * t->strides[0] * (int64_t)bt_dtype_size(t->dtype);
     }
+    if (t->dtype == BT_F32) {
+        float value;
+        memcpy(&value, item.data, sizeof value);
+        return bt_lower_number(&o->call, bt_expr_float(o->call.x, bt_onnx_decimal(value)), BT_F32);
+    }
     return bt_lower_number(&o->call, bt_dyn_read_number(o->call.x, &item), t->dtype);
+}
+
+bool bt_onnx_is_matrix(struct bt_dyn d)
+{
+    return d.kind == BT_DYN_LIST && d.seq->count > 0 && d.seq->items[0].kind == BT_DYN_LIST;
 }
 
 bool bt_onnx_known(struct bt_onnx_call *o, struct bt_dyn d, struct bt_dyn *list)
@@ -125,7 +150,7 @@ bool bt_onnx_known(struct bt_onnx_call *o, struct bt_dyn d, struct bt_dyn *list)
     struct bt_call *c = &o->call;
     if (d.kind == BT_DYN_LIST) {
         *list = d;
-        return true;
+        return !bt_onnx_is_matrix(d);
     }
     const struct bt_tensor *t = constant_of(o, d);
     if (!t || t->rank != 1 || (t->dtype != BT_I64 && t->dtype != BT_I32) || t->dims[0] > MAX_KNOWN) {
@@ -140,7 +165,7 @@ bool bt_onnx_known(struct bt_onnx_call *o, struct bt_dyn d, struct bt_dyn *list)
 
 int bt_onnx_rank(struct bt_onnx_call *o, struct bt_dyn d)
 {
-    return d.kind == BT_DYN_LIST ? 1 : bt_lower_rank(&o->call, d);
+    return d.kind == BT_DYN_LIST ? 1 + bt_onnx_is_matrix(d) : bt_lower_rank(&o->call, d);
 }
 
 int bt_onnx_shape(struct bt_onnx_call *o, struct bt_dyn d, bt_expr *dims)
@@ -149,6 +174,10 @@ int bt_onnx_shape(struct bt_onnx_call *o, struct bt_dyn d, bt_expr *dims)
         return bt_lower_shape(&o->call, d, dims);
     }
     dims[0] = bt_expr_int(o->call.x, (int64_t)d.seq->count);
+    if (bt_onnx_is_matrix(d)) {
+        dims[1] = bt_expr_int(o->call.x, (int64_t)d.seq->items[0].seq->count);
+        return 2;
+    }
     return 1;
 }
 
@@ -160,6 +189,17 @@ static struct bt_dyn filled(struct bt_onnx_call *o, int64_t size, struct bt_dyn 
     return bt_lower_node(c, BT_OP_FULL, 3, args);
 }
 
+struct bt_dyn bt_onnx_flattened(struct bt_onnx_call *o, struct bt_dyn d)
+{
+    struct bt_dyn out = bt_lower_seq(&o->call, BT_DYN_LIST, NULL, 0);
+    for (size_t i = 0; i < d.seq->count; i++) {
+        for (size_t k = 0; k < d.seq->items[i].seq->count; k++) {
+            bt_lower_append(&o->call, &out, d.seq->items[i].seq->items[k]);
+        }
+    }
+    return out;
+}
+
 struct bt_dyn bt_onnx_as_tensor(struct bt_onnx_call *o, struct bt_dyn d)
 {
     struct bt_call *c = &o->call;
@@ -167,6 +207,11 @@ struct bt_dyn bt_onnx_as_tensor(struct bt_onnx_call *o, struct bt_dyn d)
         return d;
     }
     const size_t count = d.seq->count;
+    if (bt_onnx_is_matrix(d)) {
+        bt_expr dims[2];
+        bt_onnx_shape(o, d, dims);
+        return bt_lower_reshape(c, bt_onnx_as_tensor(o, bt_onnx_flattened(o, d)), dims, 2);
+    }
     if (count == 0) {
         return filled(o, 0, bt_lower_integer(c, 0), BT_I64);
     }
@@ -183,14 +228,14 @@ struct bt_dyn bt_onnx_integer(struct bt_onnx_call *o, bt_expr e)
     return bt_lower_number(&o->call, e, BT_I64);
 }
 
-struct bt_dyn bt_onnx_constant(struct bt_onnx_call *o, const struct bt_onnx_tensor *t)
+struct bt_dyn bt_onnx_constant(struct bt_onnx_call *o, const struct bt_onnx_tensor *t, const char *name)
 {
     struct bt_call *c = &o->call;
     bt_value value;
     if (t->tensor.rank == 0) {
         return constant_item(o, &t->tensor, 0);
     }
-    if (c->status != BERTC_OK || !bt_lower_ok(c, bt_graph_constant(c->g, &t->tensor, t->name, &value, c->err))) {
+    if (c->status != BERTC_OK || !bt_lower_ok(c, bt_graph_constant(c->g, &t->tensor, name, &value, c->err))) {
         return bt_dyn_none();
     }
     return bt_lower_tensor(c, value);
@@ -271,7 +316,7 @@ static bool apply_known(struct bt_onnx_call *o, enum bt_op op, int count, const 
 static struct bt_dyn as_operand(struct bt_onnx_call *o, struct bt_dyn d, int rank)
 {
     const struct bt_tensor *t = constant_of(o, d);
-    if (d.kind == BT_DYN_LIST && d.seq->count == 1 && rank > 0) {
+    if (d.kind == BT_DYN_LIST && d.seq->count == 1 && rank > 0 && !bt_onnx_is_matrix(d)) {
         return d.seq->items[0];
     }
     if (!t || t->rank > rank || t->quantized || bt_numel(t->rank, t->dims) != 1) {

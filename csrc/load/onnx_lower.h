@@ -48,11 +48,16 @@ int bt_onnx_axis(struct bt_onnx_call *o, int64_t fallback, int rank); /* attribu
 
 /* Known values. Small integer constants of rank 1 are known too. */
 bool bt_onnx_known(struct bt_onnx_call *o, struct bt_dyn d, struct bt_dyn *list); /* of rank 1: as a LIST */
+bool bt_onnx_is_matrix(struct bt_dyn d); /* a LIST of LISTs of equal length: a known value of rank 2, as pads are */
+struct bt_dyn bt_onnx_flattened(struct bt_onnx_call *o, struct bt_dyn matrix);
+/* The decimal number of at most FLT_DIG digits that is read as this float32, which is what the model's author wrote;
+ * the float itself when there is none. */
+double bt_onnx_decimal(float value);
 int bt_onnx_rank(struct bt_onnx_call *o, struct bt_dyn d);
 int bt_onnx_shape(struct bt_onnx_call *o, struct bt_dyn d, bt_expr *dims);
 struct bt_dyn bt_onnx_as_tensor(struct bt_onnx_call *o, struct bt_dyn d);
 struct bt_dyn bt_onnx_integer(struct bt_onnx_call *o, bt_expr e); /* a number of dtype int64 */
-struct bt_dyn bt_onnx_constant(struct bt_onnx_call *o, const struct bt_onnx_tensor *t);
+struct bt_dyn bt_onnx_constant(struct bt_onnx_call *o, const struct bt_onnx_tensor *t, const char *name);
 
 /* Pointwise, on any values. */
 struct bt_dyn bt_onnx_apply(struct bt_onnx_call *o, enum bt_op op, int count, const struct bt_dyn *operands);

@@ -12,6 +12,30 @@ void bt_onnx_op_binary(struct bt_onnx_call *o)
     o->outs[0] = bt_onnx_binary(o, (enum bt_op)o->detail, bt_onnx_input(o, 0), bt_onnx_input(o, 1));
 }
 
+/* not (a == b) is a != b. */
+void bt_onnx_op_not(struct bt_onnx_call *o)
+{
+    const struct bt_dyn x = bt_onnx_input(o, 0);
+    const struct bt_node *eq = bt_onnx_made_by(o, x, BT_OP_EQ);
+    o->outs[0] = eq ? bt_lower_node(&o->call, BT_OP_NE, 2, (struct bt_arg[]){eq->args[0], eq->args[1]})
+                    : bt_onnx_apply(o, BT_OP_LOGICAL_NOT, 1, &x);
+}
+
+/* x * sigmoid(x) is silu(x), for which ONNX had no operator for long. */
+void bt_onnx_op_mul(struct bt_onnx_call *o)
+{
+    for (size_t i = 0; i < 2; i++) {
+        const struct bt_dyn x = bt_onnx_input(o, i);
+        const struct bt_node *gate = bt_onnx_made_by(o, bt_onnx_input(o, 1 - i), BT_OP_SIGMOID);
+        if (gate && x.kind == BT_DYN_TENSOR && x.tensor->value >= 0 && gate->args[0].kind == BT_ARG_VALUE &&
+            gate->args[0].value == x.tensor->value) {
+            o->outs[0] = bt_lower_unary(&o->call, BT_OP_SILU, x);
+            return;
+        }
+    }
+    o->outs[0] = bt_onnx_binary(o, BT_OP_MUL, bt_onnx_input(o, 0), bt_onnx_input(o, 1));
+}
+
 void bt_onnx_op_is_inf(struct bt_onnx_call *o)
 {
     if (!bt_onnx_int(o, "detect_negative", 1) || !bt_onnx_int(o, "detect_positive", 1)) {
@@ -54,7 +78,8 @@ static struct bt_dyn cast_to(struct bt_onnx_call *o, struct bt_dyn x, enum bt_dt
     }
     struct bt_dyn out = bt_lower_seq(c, BT_DYN_LIST, NULL, 0);
     for (size_t i = 0; i < x.seq->count; i++) {
-        bt_lower_append(c, &out, bt_lower_cast(c, x.seq->items[i], dtype));
+        struct bt_dyn item = x.seq->items[i];
+        bt_lower_append(c, &out, item.kind == BT_DYN_LIST ? cast_to(o, item, dtype) : bt_lower_cast(c, item, dtype));
     }
     return out;
 }

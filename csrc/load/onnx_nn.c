@@ -164,14 +164,32 @@ struct bt_dyn bt_onnx_layer_norm(struct bt_onnx_call *o, struct bt_dyn x, struct
     return normalize(o, BT_OP_LAYER_NORM, x, 1, weight, bias, eps);
 }
 
+/* Exporters write zeros for the bias that a layer does not have: None then. */
+static struct bt_dyn without_zeros(struct bt_onnx_call *o, struct bt_dyn bias)
+{
+    const struct bt_graph *g = o->call.g;
+    if (bias.kind != BT_DYN_TENSOR || bias.tensor->value < 0 ||
+        g->values[bias.tensor->value].kind != BT_VALUE_CONSTANT) {
+        return bias;
+    }
+    const struct bt_tensor *t = &g->constants[g->values[bias.tensor->value].index].tensor;
+    const uint8_t *bytes = t->data;
+    const size_t size = (size_t)bt_numel(t->rank, t->dims) * bt_dtype_size(t->dtype);
+    size_t i = 0;
+    while (i < size && bytes[i] == 0) {
+        i++;
+    }
+    return i == size && bt_is_contiguous(t->rank, t->dims, t->strides) ? bt_dyn_none() : bias;
+}
+
 /* x, scale, bias: over the dimensions from `axis` on */
 void bt_onnx_op_layer_normalization(struct bt_onnx_call *o)
 {
     struct bt_dyn x = bt_onnx_tensor(o, 0);
     const int rank = bt_lower_rank(&o->call, x), count = rank - bt_onnx_axis(o, -1, rank);
     refuse_statistics(o);
-    o->outs[0] = normalize(o, (enum bt_op)o->detail, x, count, bt_onnx_tensor(o, 1), bt_onnx_tensor(o, 2),
-                           bt_onnx_float(o, "epsilon", 1e-5));
+    o->outs[0] = normalize(o, (enum bt_op)o->detail, x, count, bt_onnx_tensor(o, 1),
+                           without_zeros(o, bt_onnx_tensor(o, 2)), bt_onnx_float(o, "epsilon", 1e-5));
 }
 
 /* input, skip, gamma, then of layer_norm beta, then bias -> normalised, mean, deviation, sum */

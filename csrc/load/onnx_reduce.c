@@ -128,8 +128,11 @@ void bt_onnx_op_cumsum(struct bt_onnx_call *o)
     if (reverse) {
         in = bt_lower_node(c, BT_OP_FLIP, 2, (struct bt_arg[]){bt_lower_value(c, in), dim});
     }
-    const struct bt_arg args[] = {bt_lower_value(c, in), bt_arg_int(c->g, axis), bt_arg_dtype(bt_lower_type(c, x))};
-    struct bt_dyn sum = bt_lower_node(c, BT_OP_CUMSUM, 3, args);
+    const struct bt_arg args[] = {bt_lower_value(c, in), bt_arg_int(c->g, axis)};
+    struct bt_dyn sum = bt_lower_node(c, BT_OP_CUMSUM, 2, args);
+    if (c->status == BERTC_OK && bt_lower_type(c, sum) != bt_lower_type(c, x)) {
+        sum = bt_lower_cast(c, sum, bt_lower_type(c, x)); /* sums of int32 stay int32 */
+    }
     if (reverse) {
         sum = bt_lower_node(c, BT_OP_FLIP, 2, (struct bt_arg[]){bt_lower_value(c, sum), dim});
     }

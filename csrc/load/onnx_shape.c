@@ -28,24 +28,39 @@ void bt_onnx_op_size(struct bt_onnx_call *o)
     o->outs[0] = bt_onnx_integer(o, size);
 }
 
-/* A known value in a shape of rank 0 or 1 stays known. */
+/* The items of a known list in rows of `width`. */
+static struct bt_dyn rows_of(struct bt_onnx_call *o, struct bt_dyn list, size_t width)
+{
+    struct bt_dyn out = bt_lower_seq(&o->call, BT_DYN_LIST, NULL, 0);
+    for (size_t i = 0; i < list.seq->count; i += width) {
+        bt_lower_append(&o->call, &out, bt_lower_seq(&o->call, BT_DYN_LIST, list.seq->items + i, width));
+    }
+    return out;
+}
+
+/* A known value in a shape of rank 0, 1 or 2 stays known. */
 static bool reshape_known(struct bt_onnx_call *o, struct bt_dyn x, const bt_expr *shape, int rank)
 {
     struct bt_call *c = &o->call;
-    const bool number = bt_lower_is_number(x);
-    int64_t size;
-    if ((!number && x.kind != BT_DYN_LIST) || rank > 1 || c->status != BERTC_OK) {
+    int64_t sizes[2] = {1, 1};
+    if ((!bt_lower_is_number(x) && x.kind != BT_DYN_LIST) || rank > 2 || c->status != BERTC_OK) {
         return false;
     }
-    const int64_t count = number ? 1 : (int64_t)x.seq->count;
-    if (rank == 0 && count == 1) {
-        o->outs[0] = number ? x : x.seq->items[0];
-        return true;
+    struct bt_dyn list = x.kind != BT_DYN_LIST  ? bt_lower_seq(c, BT_DYN_LIST, &x, 1)
+                         : bt_onnx_is_matrix(x) ? bt_onnx_flattened(o, x)
+                                                : x;
+    const int64_t count = c->status == BERTC_OK ? (int64_t)list.seq->count : 0;
+    for (int i = 0; i < rank; i++) {
+        if (!bt_expr_is_int(c->x, shape[i], &sizes[i])) {
+            return false;
+        }
     }
-    if (rank == 0 || !bt_expr_is_int(c->x, shape[0], &size) || (size != -1 && size != count)) {
+    sizes[0] = sizes[0] == -1 && sizes[1] > 0 ? count / sizes[1] : sizes[0];
+    sizes[1] = sizes[1] == -1 && sizes[0] > 0 ? count / sizes[0] : sizes[1];
+    if (count == 0 || sizes[0] < 1 || sizes[1] < 1 || sizes[0] > count || sizes[0] * sizes[1] != count) {
         return false;
     }
-    o->outs[0] = number ? bt_lower_seq(c, BT_DYN_LIST, &x, 1) : x;
+    o->outs[0] = rank == 0 ? list.seq->items[0] : rank == 1 ? list : rows_of(o, list, (size_t)sizes[1]);
     return true;
 }
 
@@ -101,7 +116,7 @@ void bt_onnx_op_squeeze(struct bt_onnx_call *o)
             }
         }
     }
-    if (x.kind == BT_DYN_LIST && x.seq->count == 1 && count == 1) {
+    if (x.kind == BT_DYN_LIST && x.seq->count == 1 && count == 1 && rank == 1) {
         o->outs[0] = x.seq->items[0];
         return;
     }
@@ -147,6 +162,19 @@ struct bt_dyn bt_onnx_swap_last(struct bt_onnx_call *o, struct bt_dyn x)
     return rank < 2 ? x : bt_lower_permute(&o->call, x, dims, rank);
 }
 
+static struct bt_dyn transposed_matrix(struct bt_onnx_call *o, struct bt_dyn x)
+{
+    struct bt_call *c = &o->call;
+    struct bt_dyn flat = bt_lower_seq(c, BT_DYN_LIST, NULL, 0);
+    const size_t columns = x.seq->items[0].seq->count;
+    for (size_t k = 0; k < columns; k++) {
+        for (size_t i = 0; i < x.seq->count; i++) {
+            bt_lower_append(c, &flat, x.seq->items[i].seq->items[k]);
+        }
+    }
+    return c->status == BERTC_OK ? rows_of(o, flat, x.seq->count) : x;
+}
+
 /* perm, by default the reverse order */
 void bt_onnx_op_transpose(struct bt_onnx_call *o)
 {
@@ -159,7 +187,11 @@ void bt_onnx_op_transpose(struct bt_onnx_call *o)
             dims[count] = rank - 1 - count;
         }
     }
-    o->outs[0] = rank < 2 ? x : bt_lower_permute(c, x, dims, count);
+    if (rank < 2 || (bt_onnx_is_matrix(x) && dims[0] == 0)) {
+        o->outs[0] = x;
+    } else {
+        o->outs[0] = bt_onnx_is_matrix(x) ? transposed_matrix(o, x) : bt_lower_permute(c, x, dims, count);
+    }
 }
 
 /* The size that two dimensions broadcast to; decided where neither is known to be 1. */

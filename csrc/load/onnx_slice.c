@@ -91,7 +91,7 @@ void bt_onnx_op_slice(struct bt_onnx_call *o)
     }
     for (int i = 0; i < count && c->status == BERTC_OK; i++) {
         const int64_t step = bt_lower_int(c, bt_dyn_scalar(steps[i]));
-        if (slice_known(o, x, starts[i], ends[i], step)) {
+        if (dims[i] == 0 && count == 1 && slice_known(o, x, starts[i], ends[i], step)) {
             return;
         }
         x = slice_dim(o, bt_onnx_as_tensor(o, x), dims[i], starts[i], ends[i], step);

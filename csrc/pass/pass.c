@@ -16,6 +16,7 @@ static const struct {
     {"simplify", bt_pass_simplify},
     {"select_rows", bt_pass_select_rows},
     {"fuse_epilogue", bt_pass_fuse_epilogue},
+    {"order", bt_pass_order},
 };
 
 enum bertc_status bt_passes_run(struct bt_graph *g, struct bertc_error *err)

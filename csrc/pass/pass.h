@@ -25,5 +25,7 @@ enum bertc_status bt_pass_fuse_attention(struct bt_graph *g, struct bertc_error 
 enum bertc_status bt_pass_select_rows(struct bt_graph *g, struct bertc_error *err);
 /* activation(linear) and linear + residual -> linear */
 enum bertc_status bt_pass_fuse_epilogue(struct bt_graph *g, struct bertc_error *err);
+/* Nodes in the order in which the outputs ask for them, whatever the front end's was. */
+enum bertc_status bt_pass_order(struct bt_graph *g, struct bertc_error *err);
 
 #endif

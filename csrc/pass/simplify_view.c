@@ -79,12 +79,31 @@ static bt_value linear_of_rows(struct bt_rewriter *r, bt_value value, const stru
     return bt_rewrite_shaped(r, BT_OP_RESHAPE, bt_rewrite_op(r, BT_OP_LINEAR, 5, args), value);
 }
 
+/* squeeze(slice(x, i, i + 1)) -> select(x, i) */
+static bt_value squeeze_slice(struct bt_rewriter *r, const struct bt_node *node)
+{
+    const struct bt_exprs *x = r->g->exprs;
+    const struct bt_node *slice = bt_match_op(r->g, node->args[0].value, BT_OP_SLICE);
+    int64_t dim, along, start, end;
+    if (!slice || node->args[1].count != 1 || !bt_expr_is_int(x, node->args[1].list[0], &dim) ||
+        !bt_expr_is_int(x, slice->args[1].expr, &along) || along != dim ||
+        !bt_expr_is_int(x, slice->args[2].expr, &start) || !bt_expr_is_int(x, slice->args[3].expr, &end) ||
+        end != start + 1) {
+        return BT_NO_VALUE;
+    }
+    const struct bt_arg args[] = {slice->args[0], slice->args[1], slice->args[2]};
+    return bt_rewrite_op(r, BT_OP_SELECT, 3, args);
+}
+
 bt_value bt_simplify_view(struct bt_rewriter *r, bt_value value, const struct bt_node *node)
 {
+    bt_value selected;
     switch (node->op) {
+    case BT_OP_SQUEEZE:
+        selected = squeeze_slice(r, node);
+        return selected >= 0 ? selected : reshape_once(r, value, node);
     case BT_OP_RESHAPE:
-    case BT_OP_UNSQUEEZE:
-    case BT_OP_SQUEEZE: return reshape_once(r, value, node);
+    case BT_OP_UNSQUEEZE: return reshape_once(r, value, node);
     case BT_OP_PERMUTE: return permute_once(r, node);
     case BT_OP_EXPAND: return expand_once(r, value, node);
     case BT_OP_LINEAR: return linear_of_rows(r, value, node);

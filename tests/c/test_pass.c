@@ -110,7 +110,7 @@ static void test_gelu(void)
 
     begin(); /* the part stays when something else needs it */
     bt_value part = erf_part(0.5, sqrt(0.5));
-    CHECK(leaves(OP(SUB, V(OP(MUL, V(part), V(x))), V(part)), "mul erf mul add gelu sub"));
+    CHECK(leaves(OP(SUB, V(OP(MUL, V(part), V(x))), V(part)), "gelu mul erf mul add sub"));
     finish();
 
     begin();
@@ -169,7 +169,7 @@ static void test_layer_norm(void)
     begin(); /* an unbiased variance is something else */
     var = OP(VAR, V(x), LIST(lit(2)), KEEP, I(1));
     d = centre();
-    CHECK(leaves(OP(DIV, V(d), V(OP(SQRT, V(OP(ADD, F(1e-5), V(var)))))), "var mean sub add sqrt div"));
+    CHECK(leaves(OP(DIV, V(d), V(OP(SQRT, V(OP(ADD, F(1e-5), V(var)))))), "mean sub var add sqrt div"));
     finish();
 
     begin(); /* centred along another dimension: only the root mean square is of the last one */
