@@ -59,7 +59,7 @@ class Overflow:
         """One warning for the whole call, where that is the policy. To be called when all texts are through."""
         if self.policy == "warn" and self.indices:
             warning = TruncationWarning(self.indices, self.max_length or 0)
-            warnings.warn(warning, stacklevel=_caller_level())
+            warnings.warn(warning, stacklevel=caller_level())
 
 
 def _describe(indices: Sequence[int], max_length: int) -> str:
@@ -69,8 +69,8 @@ def _describe(indices: Sequence[int], max_length: int) -> str:
     return f"{texts} to {max_length} tokens, at {where} {shown}; truncation= has other ways: {', '.join(POLICIES)}"
 
 
-def _caller_level() -> int:
-    """The stacklevel, for report's call of warn, of the first frame outside bertc."""
+def caller_level() -> int:
+    """The stacklevel, for a call of warn beside the call of this, of the first frame outside bertc."""
     frame, level = sys._getframe(1), 1
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         frame, level = frame.f_back, level + 1

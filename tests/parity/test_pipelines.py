@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 
 import numpy as np
@@ -207,6 +208,16 @@ def test_fill_mask(both, options):
     long = masked(ours, " ".join(CORPUS), 1)
     options = {"tokenizer_kwargs": {"truncation": True}, **options}
     assert agree(quietly(ours, long, **options), theirs(long, **options))
+
+
+@pytest.mark.parametrize("tidy", [True, False])
+def test_spaces_of_decoded_texts(kind, tmp_path, tidy):
+    folder = make_directory(tmp_path, kind, "ForMaskedLM")
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "clean_up_tokenization_spaces": tidy}))
+    ours, theirs = bertc.pipeline("fill-mask", folder), transformers.pipeline("fill-mask", str(folder))
+    inputs = [masked(ours, "it ' s not n't , you 've ! they 're . x y", place) for place in (0, 11)]
+    assert agree(ours(inputs), theirs(inputs))
 
 
 @pytest.mark.parametrize("targets", ["the", ["the", "of", "an", "and"], ["zzz", "unbelievably", "Fox"]])

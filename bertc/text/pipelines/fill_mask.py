@@ -15,6 +15,7 @@ from bertc.text.pipelines import base
 from bertc.text.pipelines.base import check_count
 from bertc.text.pipelines.limits import Limit
 from bertc.text.pipelines.scores import best, softmax
+from bertc.text.truncation import caller_level
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +71,7 @@ class FillMaskPipeline(base.Pipeline):
         special = set(self.tokenizer.encode("").ids)
         ids = [i for i in self.tokenizer.encode(target).ids if i not in special][:1]
         use = f"its first token {self.tokenizer.id_to_token(ids[0])!r} is used" if ids else "it is left out"
-        warnings.warn(f"the target {target!r} is not in the vocabulary: {use}", UserWarning, stacklevel=5)
+        warnings.warn(f"the target {target!r} is not in the vocabulary: {use}", UserWarning, stacklevel=caller_level())
         return ids
 
     def _encode(self, items: list[Any], places: range, limit: Limit, options: Options) -> list[list[Encoding]]:

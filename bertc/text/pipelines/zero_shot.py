@@ -14,6 +14,7 @@ from bertc._core import InputError
 from bertc.text.pipelines import base
 from bertc.text.pipelines.loading import Loaded
 from bertc.text.pipelines.scores import softmax
+from bertc.text.truncation import caller_level
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +48,7 @@ class ZeroShotClassificationPipeline(base.Pipeline):
             warnings.warn(
                 f"{self.name}: no label of its configuration is called entailment; its last one is taken for that",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=caller_level(),
             )
 
     def __call__(self, inputs: Any, candidate_labels: Any = None, **options: Any) -> Any:
