@@ -80,7 +80,7 @@ def grouped_entities(
     tags = labels.tags[pieces.labels]
     breaks = np.append(True, (tags[1:] != tags[:-1]) | labels.begins[pieces.labels[1:]])
     firsts = np.flatnonzero(breaks)
-    means = np.add.reduceat(pieces.scores, firsts) / np.diff(firsts, append=len(breaks)).astype(np.float32)
+    means = np.add.reduceat(pieces.scores, firsts) / _lengths(firsts, len(breaks))
     bounds = np.append(pieces.first, len(tokens.index))
     entities = []
     for first, end, mean in zip(firsts.tolist(), [*firsts[1:].tolist(), len(breaks)], means):
@@ -113,14 +113,21 @@ def _words(tokens: Tokens, strategy: str) -> Pieces:
     if strategy == "first":
         scores = tokens.scores[first]
     elif strategy == "average":
-        lengths = np.diff(first, append=len(starts)).astype(np.float32)
-        scores = np.add.reduceat(tokens.scores, first, axis=0) / lengths[:, None]
+        scores = np.add.reduceat(tokens.scores, first, axis=0) / _lengths(first, len(starts))[:, None]
     else:
         word = np.cumsum(starts) - 1
         order = np.lexsort((-tokens.scores.max(-1), word))  # stable: the first of equal tokens
         scores = tokens.scores[order[first]]
     labels = scores.argmax(-1)
     return Pieces(first, labels, scores[np.arange(len(labels)), labels])
+
+
+def _lengths(firsts: np.ndarray, end: int) -> np.ndarray:
+    """float32, of the runs that begin at ``firsts``."""
+    lengths = np.empty(len(firsts), np.float32)
+    lengths[:-1] = firsts[1:] - firsts[:-1]
+    lengths[-1] = end - firsts[-1]
+    return lengths
 
 
 def merge_windows(entities: list[dict[str, Any]]) -> list[dict[str, Any]]:

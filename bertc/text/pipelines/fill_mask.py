@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +14,7 @@ from bertc.text.pipelines import base
 from bertc.text.pipelines.base import check_count
 from bertc.text.pipelines.limits import Limit
 from bertc.text.pipelines.scores import best, softmax
-from bertc.text.truncation import caller_level
+from bertc.text.warn import warn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +70,7 @@ class FillMaskPipeline(base.Pipeline):
         special = set(self.tokenizer.encode("").ids)
         ids = [i for i in self.tokenizer.encode(target).ids if i not in special][:1]
         use = f"its first token {self.tokenizer.id_to_token(ids[0])!r} is used" if ids else "it is left out"
-        warnings.warn(f"the target {target!r} is not in the vocabulary: {use}", UserWarning, stacklevel=caller_level())
+        warn(f"the target {target!r} is not in the vocabulary: {use}")
         return ids
 
     def _encode(self, items: list[Any], places: range, limit: Limit, options: Options) -> list[list[Encoding]]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 from typing import Any, NamedTuple
 
-import bertc
+from bertc import state
 from bertc._core import FormatError, InputError, UnsupportedError
 from bertc.model import Model
+from bertc.source import is_path
 from bertc.text.directory import Directory
+from bertc.text.loading import load_text_model
 from bertc.text.tokenizer import Tokenizer
 
 BARE = "Model"  # the head of tasks that need none
@@ -24,44 +25,32 @@ class Loaded(NamedTuple):
 
 
 def load(
-    task: str, heads: tuple[str, ...], source: Any, tokenizer: Any, threads: int | None, fetching: dict[str, Any]
+    task: str, heads: tuple[str, ...], source: Any, tokenizer: Any, threads: int | None, hub: dict[str, Any]
 ) -> Loaded:
     """Loads what pipeline() is given: a directory or an id of the hub, a model file, or a Model.
 
     ``heads`` are those that the task can use, the ends of transformers' class names. ``tokenizer`` must be given where
     the model is no directory; the configuration beside it is then the model's. InputError when no head fits.
     """
-    if not isinstance(source, Model) and _is_directory(source):
-        directory = Directory.open(source, **fetching)
-        model = _with_head(task, heads, directory, threads)
-        return Loaded(directory.name, model, Tokenizer.of(directory if tokenizer is None else tokenizer), directory)
-    if tokenizer is None:
-        raise InputError(f"{task}: a model without a directory needs tokenizer=, the path of a tokenizer's files")
-    model = source if isinstance(source, Model) else bertc.load(source, threads)
+    root, directory, model, own = load_text_model(
+        source, tokenizer=tokenizer, base=BARE in heads, threads=threads, **hub
+    )
+    if root.path is not None:
+        return Loaded(root.name, _with_head(task, heads, model, directory, threads), own, directory)
     if model.architecture and not model.architecture.endswith(heads):
         raise _no_head(task, heads, model._name, model.architecture)
-    is_path = isinstance(tokenizer, (str, os.PathLike))
-    return Loaded(
-        model._name, model, Tokenizer.of(tokenizer), Directory.of_file(tokenizer) if is_path else Directory.empty()
-    )
+    return Loaded(model._name, model, own, Directory.of_file(tokenizer) if is_path(tokenizer) else Directory.empty())
 
 
-def _is_directory(source: Any) -> bool:
-    return isinstance(source, (str, os.PathLike)) and (os.path.isdir(source) or not os.path.exists(source))
-
-
-def _with_head(task: str, heads: tuple[str, ...], directory: Directory, threads: int | None) -> Model:
-    """A directory's model, with another head than it names where that one is not of use and its weights have more."""
-    if directory.path is None:
-        raise InputError(f"{task}: {directory.name} is no directory of a model")
-    model = bertc.load(directory.path, threads)
+def _with_head(task: str, heads: tuple[str, ...], model: Model, directory: Directory, threads: int | None) -> Model:
+    """The model, or one with another head of its weights where the one that its directory names is of no use."""
     found = _ARCHITECTURE.fullmatch(model.architecture)
     if found is None or found[2] in heads:
         return model
     for head in heads:
         config = {**directory.config, "architectures": [found[1] + head]}
         try:
-            other = bertc.from_state_dict(config, directory.path, threads=threads)
+            other = state.from_state_dict(config, directory.path, threads=threads)
         except (FormatError, UnsupportedError):
             continue
         if other.architecture.endswith(head):

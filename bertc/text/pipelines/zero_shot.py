@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ from bertc._core import InputError
 from bertc.text.pipelines import base
 from bertc.text.pipelines.loading import Loaded
 from bertc.text.pipelines.scores import softmax
-from bertc.text.truncation import caller_level
+from bertc.text.warn import warn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,10 +44,8 @@ class ZeroShotClassificationPipeline(base.Pipeline):
         found = [number for label, number in names.items() if label.lower().startswith("entail")]
         self.entailment = int(found[0]) if found else -1
         if not found:
-            warnings.warn(
+            warn(
                 f"{self.name}: no label of its configuration is called entailment; its last one is taken for that",
-                UserWarning,
-                stacklevel=caller_level(),
             )
 
     def __call__(self, inputs: Any, candidate_labels: Any = None, **options: Any) -> Any:
