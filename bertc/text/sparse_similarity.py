@@ -34,9 +34,7 @@ MEASURES = {
     "dot": Measure(_product, np.square, lambda total, a, b: total),
     "cosine": Measure(_product, np.square, _cosine),
     "euclidean": Measure(_product, np.square, lambda total, a, b: -np.sqrt(np.maximum(a + b - 2 * total, 0))),
-    "manhattan": Measure(
-        lambda a, b: np.abs(a) + np.abs(b) - np.abs(a - b), np.abs, lambda total, a, b: total - a - b
-    ),
+    "manhattan": Measure(lambda a, b: np.abs(a) + np.abs(b) - np.abs(a - b), np.abs, lambda total, a, b: total - a - b),
 }
 
 
@@ -48,7 +46,7 @@ def as_sparse(value: Any) -> SparseArray:
 
 
 def similarity(name: str, first: Any, second: Any) -> np.ndarray:
-    """float32[n, m] of n vectors and m vectors: "dot", "cosine", or the negative "euclidean" or "manhattan" distance."""
+    """float32[n, m] of n and m vectors: "dot", "cosine", or the negative "euclidean" or "manhattan" distance."""
     a, b = _check(first, second)
     measure = MEASURES[name]
     totals = np.zeros((len(a), len(b)), np.float64)
