@@ -12,6 +12,7 @@ from bertc.text import sparse_similarity
 from bertc.text.base import TextModel, first_output, is_one, refuse
 from bertc.text.sparse_array import SparseArray
 from bertc.text.sparse_similarity import MEASURES, as_sparse
+from bertc.text.tokenizer import Tokenizer
 from bertc.text.truncation import Truncation
 
 CALL_TOKENS = 1024  # of one call of the model: each token's result is as wide as the vocabulary
@@ -132,14 +133,7 @@ class SparseEncoder(TextModel):
 
     def decode(self, embeddings: Any, top_k: int | None = None) -> Any:
         """[(token, weight), ...] of a vector, the greatest first, ``top_k`` of them; of several vectors a list."""
-        if top_k is not None and top_k < 1:
-            raise InputError(f"top_k must be at least 1, or None, not {top_k}")
-        lists = []
-        for row in as_sparse(embeddings):
-            order = np.argsort(-row.values, kind="stable")[:top_k]
-            tokens = [self.tokenizer.id_to_token(i) for i in row.indices[order].tolist()]
-            lists.append(list(zip(tokens, row.values[order].tolist())))
-        return lists[0] if np.ndim(embeddings) == 1 else lists
+        return decode(self.tokenizer, embeddings, top_k)
 
     @staticmethod
     def intersection(embeddings_1: Any, embeddings_2: Any) -> SparseArray:
@@ -175,6 +169,18 @@ class SparseEncoder(TextModel):
         for _ in range(self._logarithms):
             np.log1p(weights, out=weights)
         return weights.sum(axis=0)
+
+
+def decode(tokenizer: Tokenizer, embeddings: Any, top_k: int | None = None) -> Any:
+    """[(token, weight), ...] of a sparse vector, the greatest first, ``top_k`` of them; of several a list of those."""
+    if top_k is not None and top_k < 1:
+        raise InputError(f"top_k must be at least 1, or None, not {top_k}")
+    lists = []
+    for row in as_sparse(embeddings):
+        order = np.argsort(-row.values, kind="stable")[:top_k]
+        tokens = [tokenizer.id_to_token(i) for i in row.indices[order].tolist()]
+        lists.append(list(zip(tokens, row.values[order].tolist())))
+    return lists[0] if np.ndim(embeddings) == 1 else lists
 
 
 def _check_limit(limit: Any) -> int | None:
