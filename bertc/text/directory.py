@@ -13,6 +13,7 @@ from bertc._core import FormatError
 
 # Their positions begin behind the padding token's id, so that they have fewer than the table has rows.
 _OFFSET_POSITIONS = {"roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet"}
+_SENTENCE_KINDS = ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 _NO_LIMIT = 10**9
 
 
@@ -85,10 +86,16 @@ class Directory:
         """tokenizer_config.json."""
         return self.json("tokenizer_config.json")
 
+    @functools.cached_property
+    def sentence_config(self) -> dict[str, Any]:
+        """sentence_bert_config.json, or what old versions of sentence-transformers called it."""
+        return next(filter(None, (self.json(f"sentence_{kind}_config.json") for kind in _SENTENCE_KINDS)), {})
+
     @property
     def max_length(self) -> int | None:
-        """The most tokens of a text: what the tokenizer's configuration says and what the model has positions for."""
-        limits = [self.tokenizer_config.get("model_max_length"), self.positions]
+        """The most tokens of a text: what the configuration says, and what the model has positions for."""
+        own = self.sentence_config.get("max_seq_length") or self.tokenizer_config.get("model_max_length")
+        limits = [own, self.positions]
         known = [int(x) for x in limits if isinstance(x, (int, float)) and 0 < x < _NO_LIMIT]
         return min(known, default=None)
 

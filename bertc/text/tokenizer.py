@@ -9,7 +9,7 @@ from bertc._core import FormatError, InputError
 from bertc.text.directory import Directory
 
 try:
-    from tokenizers import Encoding, processors
+    from tokenizers import Encoding, normalizers, processors
     from tokenizers import Tokenizer as Backend
 except ImportError as error:
     raise ImportError(f"text needs the tokenizers library: pip install bertc[text] ({error})") from error
@@ -42,30 +42,29 @@ class Tokenizer:
         self._special = {name: directory.special_token(name) or self._guess(name) for name in SPECIAL}
 
     @classmethod
-    def from_directory(cls, path: Any) -> Tokenizer:
+    def from_directory(cls, path: Any, lowercase: bool = False) -> Tokenizer:
         """Of a Directory or the path of one, with tokenizer.json, vocab.txt, or vocab.json and merges.txt.
 
-        The path of a tokenizer.json is taken too. Raises FormatError when a file is damaged or none of them is there.
+        The path of a tokenizer.json is taken too. ``lowercase`` texts before all else. Raises FormatError when a file
+        is damaged or none of them is there.
         """
         from bertc.text.vocabulary import make_backend
 
         directory = path if isinstance(path, Directory) else Directory.of_file(path)
-        if not directory.has("tokenizer.json"):
-            return cls(make_backend(directory), directory)
-        file = directory.file("tokenizer.json")
-        try:
-            return cls(Backend.from_file(str(file)), directory)
-        except Exception as error:  # the library raises nothing more precise
-            raise FormatError(f"{file}: no tokenizer that this version of tokenizers reads: {error}") from error
+        backend = _read_backend(directory) if directory.has("tokenizer.json") else make_backend(directory)
+        if lowercase:
+            first = [normalizers.Lowercase()]
+            backend.normalizer = normalizers.Sequence(first + ([backend.normalizer] if backend.normalizer else []))
+        return cls(backend, directory)
 
     @classmethod
-    def of(cls, source: Any) -> Tokenizer:
-        """Of anything that is one: a path, a Tokenizer, tokenizers.Tokenizer or fast tokenizer of transformers."""
+    def of(cls, source: Any, lowercase: bool = False) -> Tokenizer:
+        """Of what from_directory takes, or of a Tokenizer, a tokenizers.Tokenizer, or a fast one of transformers."""
         if isinstance(source, Tokenizer):
             return source
         backend = getattr(source, "backend_tokenizer", source)
         if not isinstance(backend, Backend):
-            return cls.from_directory(source)
+            return cls.from_directory(source, lowercase)
         tokenizer = cls(Backend.from_str(backend.to_str()))
         length = getattr(source, "model_max_length", None)
         tokenizer.max_length = length if isinstance(length, int) and length < NO_LIMIT else None
@@ -87,15 +86,17 @@ class Tokenizer:
         stride: int = 0,
         offsets: bool = True,
         is_pretokenized: bool = False,
+        first_index: int = 0,
     ) -> list[Encoding]:
         """Each text, or pair of texts, as ids with special tokens, cut to ``max_length`` of them; None cuts nothing.
 
         ``overflowing`` of a result has the rest as further windows, each ``stride`` tokens into the one before: a text
         was cut if and only if there are some. ``strategy`` says which text of a pair is cut. ``offsets=False`` leaves
         offsets at zero and is faster. With ``is_pretokenized`` a text is a list of words, a pair a tuple of two lists.
+        Errors count the texts from ``first_index``.
         """
         kind = list if is_pretokenized else str
-        pairs = [_as_pair(text, i, kind) for i, text in enumerate(texts)]
+        pairs = [_as_pair(text, i, kind) for i, text in enumerate(texts, first_index)]
         firsts = self._encode_base([first for first, _ in pairs], offsets, is_pretokenized)
         seconds = iter(self._encode_base([s for _, s in pairs if s is not None], offsets, is_pretokenized))
         results = []
@@ -188,6 +189,14 @@ class Tokenizer:
         if not 0 <= stride < max(length, 1):
             raise InputError(f"stride must be from 0 to {length - 1}, as a window has {length} tokens; got {stride}")
         encoding.truncate(length, stride, self.truncation_side)
+
+
+def _read_backend(directory: Directory) -> Backend:
+    file = directory.file("tokenizer.json")
+    try:
+        return Backend.from_file(str(file))
+    except Exception as error:  # the library raises nothing more precise
+        raise FormatError(f"{file}: no tokenizer that this version of tokenizers reads: {error}") from error
 
 
 def _share(first: int, second: int, room: int) -> tuple[int, int]:

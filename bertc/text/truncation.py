@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
 from array import array
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from bertc._core import InputError
+from bertc.text.warn import warn
 
 if TYPE_CHECKING:
     from tokenizers import Encoding
@@ -17,7 +15,6 @@ if TYPE_CHECKING:
 Truncation = Literal["warn", "error", "window", "ignore"]
 POLICIES = ("warn", "error", "window", "ignore")
 _SHOWN = 5
-_PACKAGE = str(Path(__file__).resolve().parents[1])
 
 
 class TruncationWarning(UserWarning):
@@ -58,8 +55,7 @@ class Overflow:
     def report(self) -> None:
         """One warning for the whole call, where that is the policy. To be called when all texts are through."""
         if self.policy == "warn" and self.indices:
-            warning = TruncationWarning(self.indices, self.max_length or 0)
-            warnings.warn(warning, stacklevel=_caller_level())
+            warn(TruncationWarning(self.indices, self.max_length or 0))
 
 
 def _describe(indices: Sequence[int], max_length: int) -> str:
@@ -67,11 +63,3 @@ def _describe(indices: Sequence[int], max_length: int) -> str:
     texts = "1 text was cut" if len(indices) == 1 else f"{len(indices)} texts were cut"
     where = "index" if len(indices) == 1 else "indices"
     return f"{texts} to {max_length} tokens, at {where} {shown}; truncation= has other ways: {', '.join(POLICIES)}"
-
-
-def _caller_level() -> int:
-    """The stacklevel, for report's call of warn, of the first frame outside bertc."""
-    frame, level = sys._getframe(1), 1
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
-        frame, level = frame.f_back, level + 1
-    return level
