@@ -1,10 +1,10 @@
-"""Writing safetensors files (format: https://github.com/huggingface/safetensors#format)."""
+"""Writing safetensors (format: https://github.com/huggingface/safetensors#format)."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,24 @@ def write(path: Path, tensors: Mapping[str, tuple[np.ndarray, str]]) -> None:
     The dtype is NumPy's name for the array's, or "bfloat16" for an array of its bits as uint16. A dtype that the format
     lacks is a ValueError.
     """
+    pieces = _pieces(tensors)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(temporary, "xb") as file:
+            file.writelines(pieces)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def to_bytes(tensors: Mapping[str, tuple[np.ndarray, str]]) -> bytes:
+    """What write() writes."""
+    return b"".join(_pieces(tensors))
+
+
+def _pieces(tensors: Mapping[str, tuple[np.ndarray, str]]) -> Iterator[bytes | memoryview]:
+    """The header, and then each array's bytes."""
     entries: dict[str, object] = {"__metadata__": {"format": "pt"}}
     order = sorted(tensors, key=lambda name: -tensors[name][0].itemsize)  # so each is aligned to its items
     end = 0
@@ -40,15 +58,8 @@ def write(path: Path, tensors: Mapping[str, tuple[np.ndarray, str]]) -> None:
         entries[name] = {"dtype": TYPES[dtype], "shape": list(array.shape), "data_offsets": [start, end]}
     header = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode()
     header += b" " * (-len(header) % 8)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(len(header).to_bytes(8, "little") + header)
-            for name in order:
-                array = tensors[name][0]
-                little = array.astype(array.dtype.newbyteorder("<"), order="C", copy=False)
-                file.write(little.reshape(-1).view(np.uint8).data)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    yield len(header).to_bytes(8, "little") + header
+    for name in order:
+        array = tensors[name][0]
+        little = array.astype(array.dtype.newbyteorder("<"), order="C", copy=False)
+        yield little.reshape(-1).view(np.uint8).data

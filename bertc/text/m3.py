@@ -64,8 +64,8 @@ class M3Encoder(TextModel):
         parts, the greatest weight of each token, and the vectors of all tokens.
         """
         makers: list[Callable[[list[Encoding], list[np.ndarray]], Any] | None] = [
-            self._dense_of if dense else None,
-            self._sparse_of if sparse else None,
+            self.dense_of if dense else None,
+            self.sparse_of if sparse else None,
             self._multi_vector_of if multi_vector else None,
         ]
 
@@ -116,7 +116,7 @@ class M3Encoder(TextModel):
         """[(token, weight), ...] of a sparse vector, the greatest first, ``top_k`` of them; of several a list."""
         return decode(self.tokenizer, embeddings, top_k)
 
-    def _dense_of(self, windows: list[Encoding], hidden: list[np.ndarray]) -> np.ndarray:
+    def dense_of(self, windows: list[Encoding], hidden: list[np.ndarray]) -> np.ndarray:
         vectors = []
         for tokens in hidden:
             features: dict[str, Any] = {"token_embeddings": tokens}
@@ -125,7 +125,7 @@ class M3Encoder(TextModel):
             vectors.append(features["sentence_embedding"])
         return vectors[0] if len(vectors) == 1 else normalize(np.mean(vectors, axis=0))
 
-    def _sparse_of(self, windows: list[Encoding], hidden: list[np.ndarray]) -> SparseArray:
+    def sparse_of(self, windows: list[Encoding], hidden: list[np.ndarray]) -> SparseArray:
         ids = np.concatenate([window.ids for window in windows])
         weights = np.concatenate([_linear(tokens, self._sparse)[:, 0] for tokens in hidden])
         known, places = np.unique(ids, return_inverse=True)

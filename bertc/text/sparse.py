@@ -73,7 +73,7 @@ class SparseEncoder(TextModel):
         limit = _check_limit(self.max_active_dims if max_active_dims is None else max_active_dims)
 
         def finish(windows: list[Encoding], results: list[Any]) -> SparseArray:
-            return _keep(self._join([self._pool(result) for result in results], axis=0), limit)
+            return self.sparse_of(windows, results, limit)
 
         single = is_one(inputs)
         rows = list(
@@ -146,6 +146,10 @@ class SparseEncoder(TextModel):
         rows = as_sparse(embeddings)
         active = rows.nnz / len(rows) if len(rows) else 0.0
         return {"active_dims": active, "sparsity_ratio": 1 - active / rows.shape[1] if rows.shape[1] else 1.0}
+
+    def sparse_of(self, windows: list[Encoding], results: list[Any], limit: int | None = None) -> SparseArray:
+        """The vector (V,) of a text, of what the model gave for its windows; the ``limit`` greatest values of it."""
+        return _keep(self._join([self._pool(result) for result in results], axis=0), limit)
 
     def _read_pooling(self) -> None:
         config: dict[str, Any] = {}

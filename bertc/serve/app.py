@@ -1,0 +1,91 @@
+"""The application: all routes around models, alone or as a router in somebody's own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+try:
+    from fastapi import APIRouter, FastAPI
+    from starlette.middleware.cors import CORSMiddleware
+except ImportError as error:
+    raise ImportError(f"serving needs FastAPI: pip install bertc[serve] ({error})") from error
+
+import bertc
+from bertc.serve import forward, openai, pipelines, rerank, tei, vertex
+from bertc.serve.endpoint import Endpoint, add_endpoint
+from bertc.serve.engine import Engine
+from bertc.serve.served import Served
+from bertc.serve.settings import Settings
+from bertc.serve.status import add_status
+
+ENDPOINTS = [*tei.ENDPOINTS, *openai.ENDPOINTS, *rerank.ENDPOINTS, *pipelines.ENDPOINTS, *forward.ENDPOINTS]
+
+
+def router(models: Any, *, status: bool = True, **settings: Any) -> APIRouter:
+    """The routes of a server, for an application of one's own: app.include_router(bertc.serve.router(encoder)).
+
+    ``models`` is an encoder, a pipeline or a bertc.Model, or a dict of several by name. ``settings`` are those of
+    `python -m bertc serve` that concern requests: max_batch_tokens, max_concurrent_requests, api_key=("key",) and so
+    on. ``status=False`` leaves out /, /health, /ping, /info, /models and /metrics. ``router.engine`` has the scheduler,
+    and close() of that finishes what was accepted.
+    """
+    named = models if isinstance(models, Mapping) else {getattr(models, "name", None) or "model": models}
+    engine = Engine([Served(model, name) for name, model in named.items()], Settings(**settings))
+    engine.ready = True
+    made = make_router(engine, status)
+    made.engine = engine
+    return made
+
+
+def make_router(engine: Engine, status: bool = True, page: bool = False) -> APIRouter:
+    made = APIRouter()
+    endpoints = [*ENDPOINTS, *_own_endpoints(engine)]
+    for endpoint in endpoints:
+        add_endpoint(made, engine, endpoint)
+    if status:
+        add_status(made, engine, page)
+    return made
+
+
+def create_app(engine: Engine) -> FastAPI:
+    """The whole server, which warms its models up when it starts and finishes its requests when it stops."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        warming = asyncio.create_task(engine.warm_up())
+        yield
+        warming.cancel()
+        await asyncio.to_thread(engine.scheduler.close)
+
+    app = FastAPI(
+        title="bertc",
+        version=bertc.__version__,
+        lifespan=lifespan,
+        openapi_url="/api-doc/openapi.json",
+        redoc_url=None,
+    )
+    app.include_router(make_router(engine, page=True))
+    app.state.engine = engine
+    origins = engine.settings.cors_allow_origin
+    if origins:
+        app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"])
+    return app
+
+
+def _own_endpoints(engine: Engine) -> list[Endpoint]:
+    """POST / and /invocations: what the first model is for; /vertex the same for several bodies."""
+    served = next(iter(engine.models.values()))
+    if "embed" in served.tasks:
+        own = tei.EMBED
+    elif "sparse" in served.tasks:
+        own = tei.SPARSE
+    elif "score" in served.tasks:
+        own = tei.RERANK if served.is_reranker else tei.PREDICT
+    else:
+        own = next(
+            (pipelines.BY_TASK[kind] for kind in served.tasks if kind in pipelines.BY_TASK), forward.ENDPOINTS[0]
+        )
+    return [own._replace(paths=("/", "/invocations")), vertex.endpoint(own)]

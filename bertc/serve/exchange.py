@@ -1,0 +1,214 @@
+"""Exchange: one HTTP request from its body to its answer, through the scheduler."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ValidationError
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from bertc._core import Error, InputError
+from bertc.serve import errors
+from bertc.serve.errors import ServeError
+from bertc.serve.respond import reply
+from bertc.serve.scheduler import Job
+
+if TYPE_CHECKING:
+    from bertc.serve.endpoint import Endpoint
+    from bertc.serve.engine import Engine
+    from bertc.serve.scheduler import Request as Work
+    from bertc.serve.served import Served
+    from bertc.serve.tasks import Prepared
+
+logger = logging.getLogger("bertc.serve")
+
+PATIENCE = 0.05  # seconds before it is worth watching whether the client is still there
+_SHOWN = 3
+
+
+class Exchange:
+    """What a handler gets beside the body: a way to run things, which counts what they cost."""
+
+    def __init__(self, engine: Engine, request: Request) -> None:
+        self.engine = engine
+        self.request = request
+        self.start = time.perf_counter()
+        self.works: list[Work] = []
+        self.characters = 0
+        self.truncated = 0
+        self.gone = False
+
+    async def answer(self, endpoint: Endpoint) -> Response:
+        """The response to the request, whatever happens."""
+        metrics = self.engine.metrics
+        try:
+            self._check_key()
+            body = parse(endpoint.body, await self._read())
+            value = await endpoint.handler(self, body)
+        except ServeError as error:
+            metrics.failure.labels(error.kind.metric).inc()
+            return endpoint.errors(error)
+        except (asyncio.CancelledError, ClientDisconnect):
+            metrics.failure.labels("dropped").inc()
+            if not self.gone:
+                raise
+            return Response(status_code=499)
+        except InputError as error:
+            metrics.failure.labels("validation").inc()
+            return endpoint.errors(ServeError(errors.VALIDATION, str(error)))
+        except Exception as error:
+            metrics.failure.labels("inference").inc()
+            logger.exception("a request failed")
+            shown = str(error) if isinstance(error, Error) else f"inference failed: {type(error).__name__}"
+            return endpoint.errors(ServeError(errors.BACKEND, shown))
+        response = value if isinstance(value, Response) else reply(value)
+        if self.works:
+            metrics.success.labels(self._method()).inc()
+            metrics.duration.observe(time.perf_counter() - self.start)
+            self._add_headers(response)
+        return response
+
+    async def run(
+        self, served: Served, kind: str, items: Sequence[Any], *, urgent: bool | None = None, **options: Any
+    ) -> Any:
+        """What a model's task makes of items: their results, joined. Raises ServeError and InputError."""
+        settings = self.engine.settings
+        check_items(items, settings.max_client_batch_size)
+        self.characters += sum(map(_characters, items))
+        task = served.tasks[kind]
+        prepared: list[Prepared] = []
+
+        def prepare() -> list[Job]:
+            prepared.append(task.prepare(items, **options))
+            return prepared[0].jobs
+
+        work = self.engine.scheduler.submit(task.runner, prepare, urgent=self._urgent(len(items), urgent))
+        self.works.append(work)
+        if len(self.works) == 1:
+            self.engine.metrics.count.labels(self._method()).inc()
+        future = asyncio.wrap_future(work.future)
+        timer = asyncio.get_running_loop().call_later(PATIENCE, self._watch, future)
+        try:
+            values = await asyncio.wait_for(future, settings.request_timeout)
+        except asyncio.TimeoutError:
+            raise ServeError(errors.TIMEOUT, f"not done in {settings.request_timeout:g} seconds") from None
+        finally:
+            timer.cancel()
+        self.truncated += prepared[0].truncated
+        self.engine.metrics.observe(kind, work)
+        self.engine.metrics.truncated.inc(prepared[0].truncated)
+        return prepared[0].join(values)
+
+    async def aside(self, function: Callable[[], Any]) -> Any:
+        """What a function that takes its time returns; the event loop goes on."""
+        return await asyncio.to_thread(function)
+
+    def find(self, kind: str, name: str | None) -> Served:
+        return self.engine.find(kind, name)
+
+    @property
+    def tokens(self) -> int:
+        return sum(work.tokens for work in self.works)
+
+    # ---- inside ----
+
+    def _check_key(self) -> None:
+        keys = self.engine.settings.api_key
+        if not keys:
+            return
+        headers = self.request.headers
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        given = given if scheme.lower() == "bearer" else headers.get("x-api-key", "")
+        if not any(hmac.compare_digest(given.encode(), key.encode()) for key in keys):
+            raise ServeError(errors.UNAUTHORIZED, "the API key is missing or wrong")
+
+    async def _read(self) -> bytes:
+        limit = self.engine.settings.payload_limit
+        length = self.request.headers.get("content-length", "")
+        size = int(length) if length.isdecimal() else 0
+        parts: list[bytes] = []
+        if size <= limit:
+            size = 0
+            async for part in self.request.stream():
+                parts.append(part)
+                size += len(part)
+                if size > limit:
+                    break
+        if size > limit:
+            raise ServeError(errors.TOO_LARGE, f"the body has more than {limit} bytes")
+        return b"".join(parts)
+
+    def _urgent(self, count: int, urgent: bool | None) -> bool:
+        priority = self.request.headers.get("x-priority")
+        if priority in ("query", "bulk"):
+            return priority == "query"
+        return count == 1 if urgent is None else urgent
+
+    def _watch(self, future: asyncio.Future[Any]) -> None:
+        """Cancels what a client that has gone was waiting for."""
+
+        async def watch() -> None:
+            while (await self.request.receive())["type"] != "http.disconnect":
+                pass
+            self.gone = not future.done()
+            future.cancel()
+
+        watcher = asyncio.ensure_future(watch())
+        future.add_done_callback(lambda _: watcher.cancel())
+
+    def _method(self) -> str:
+        return "single" if sum(len(work.jobs) for work in self.works) <= 1 else "batch"
+
+    def _add_headers(self, response: Response) -> None:
+        works = self.works
+        times = {
+            "x-total-time": time.perf_counter() - self.start,
+            "x-tokenization-time": sum(work.queued - work.submitted for work in works),
+            "x-queue-time": sum(work.started - work.queued for work in works),
+            "x-inference-time": sum(work.stopped - work.started for work in works),
+        }
+        total = str(int(times["x-total-time"] * 1000))
+        extra = {
+            "x-compute-type": "cpu",
+            "x-compute-time": total,
+            "x-compute-characters": str(self.characters),
+            "x-compute-tokens": str(self.tokens),
+            **{name: str(int(value * 1000)) for name, value in times.items()},
+        }
+        if self.truncated:
+            extra["x-compute-truncated"] = str(self.truncated)
+        response.raw_headers.extend((name.encode(), value.encode()) for name, value in extra.items())
+
+
+def check_items(items: Sequence[Any], limit: int) -> None:
+    """Raises what text-embeddings-inference answers when there are no items, or too many."""
+    if not len(items):
+        raise ServeError(errors.EMPTY, "`inputs` cannot be empty")
+    if len(items) > limit:
+        raise ServeError(errors.BATCH_SIZE, f"batch size {len(items)} > maximum allowed batch size {limit}")
+    if any(isinstance(item, (str, list)) and not item for item in items):
+        raise ServeError(errors.VALIDATION, "`inputs` cannot be empty")
+
+
+def parse(schema: type[BaseModel], body: bytes) -> Any:
+    """The body as the model of its fields; ServeError that names what is wrong."""
+    try:
+        return schema.model_validate_json(body)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=False, include_input=False)
+    if problems[0]["type"] == "json_invalid":
+        raise ServeError(errors.MALFORMED, f"Failed to parse the request body as JSON: {problems[0]['msg']}")
+    shown = "; ".join(f"{'.'.join(map(str, p['loc'])) or 'body'}: {p['msg']}" for p in problems[:_SHOWN])
+    raise ServeError(errors.VALIDATION, f"Failed to deserialize the JSON body into the target type: {shown}")
+
+
+def _characters(item: Any) -> int:
+    if isinstance(item, str):
+        return len(item)
+    return sum(map(_characters, item)) if isinstance(item, (tuple, list)) else 0

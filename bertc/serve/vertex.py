@@ -1,0 +1,29 @@
+"""The route of Vertex AI: several bodies of the model's own route in one."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from pydantic import BaseModel, create_model
+
+from bertc.serve.endpoint import Endpoint
+from bertc.serve.exchange import Exchange, check_items
+from bertc.serve.respond import tei_error
+from bertc.serve.schemas import Body
+
+
+class Predictions(BaseModel):
+    predictions: list[Any]
+
+
+def endpoint(own: Endpoint) -> Endpoint:
+    """/vertex for a model whose own route this is."""
+
+    async def vertex(call: Exchange, body: Any) -> Any:
+        """Several requests at once: {instances} to {predictions}"""
+        check_items(body.instances, call.engine.settings.max_client_batch_size)
+        return {"predictions": list(await asyncio.gather(*[own.handler(call, item) for item in body.instances]))}
+
+    bodies = create_model("Instances", __base__=Body, instances=(list[own.body], ...))  # type: ignore[name-defined]
+    return Endpoint(("/vertex",), vertex, bodies, Predictions, tei_error, "vertex")
