@@ -1,4 +1,4 @@
-"""python -m bertc: show what a model file holds, or write its weights as safetensors."""
+"""python -m bertc: show what a model file holds, write its weights as safetensors, or serve models over HTTP."""
 
 from __future__ import annotations
 
@@ -132,6 +132,14 @@ def find_config(path: Path) -> bytes | None:
     return None
 
 
+def serve(arguments: list[str]) -> None:
+    from bertc.serve.cli import main
+
+    status = main(arguments)
+    if status:
+        sys.exit(status)
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bertc", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -142,8 +150,12 @@ def main(arguments: list[str] | None = None) -> int:
     command = commands.add_parser("convert", help="write model.safetensors, and config.json if the source has one")
     command.add_argument("path", type=Path, metavar="IN", help="a model file or directory, or a file of weights")
     command.add_argument("directory", type=Path, metavar="OUT", help="the directory to write to; made if need be")
-    options = vars(parser.parse_args(arguments))
-    run = {"show": show, "convert": convert}[options.pop("command")]
+    commands.add_parser("serve", help="serve models over HTTP; see serve --help", add_help=False)
+    known, rest = parser.parse_known_args(arguments)
+    if rest and known.command != "serve":
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    options = vars(known) | ({"arguments": rest} if known.command == "serve" else {})
+    run = {"show": show, "convert": convert, "serve": serve}[options.pop("command")]
     try:
         run(**options)
         sys.stdout.flush()

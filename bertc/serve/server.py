@@ -1,0 +1,76 @@
+"""Server: uvicorn around an Engine, which lets its clients go before it closes their connections."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import sys
+
+import uvicorn
+
+from bertc.serve.app import create_app
+from bertc.serve.engine import Engine
+from bertc.serve.gate import Gate, make_tracer
+
+logger = logging.getLogger("bertc.serve")
+
+BACKLOG = 2048
+KEEP_ALIVE = 75  # seconds: longer than those of the proxies in front
+GRACE = 0.5  # seconds for clients that are about to use a connection that has been announced to close
+SWITCH_INTERVAL = 0.001  # seconds: a batch's thread need not wait longer for the event loop's
+
+
+class Server(uvicorn.Server):
+    """Answers until it is told to stop; then finishes what it accepted.
+
+    When it stops, /health says so and each answer closes its connection; after ``shutdown_delay`` seconds nothing is
+    accepted any more; connections on which nothing comes are closed at last.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        settings = engine.settings
+        tracer = make_tracer(settings.otlp_endpoint) if settings.otlp_endpoint else None
+        app = Gate(create_app(engine), engine, tracer)
+        self.engine = engine
+        super().__init__(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                backlog=BACKLOG,
+                timeout_keep_alive=KEEP_ALIVE,
+                lifespan="on",
+            )
+        )
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.engine.draining = True
+        logger.info("stopping", extra={"active": self.engine.scheduler.active})
+        await self._wait_for_connections(self.engine.settings.shutdown_delay)
+        for server in self.servers:
+            server.close()
+        await self._wait_for_connections(GRACE)
+        await super().shutdown(sockets)
+        logger.info("stopped")
+
+    async def _wait_for_connections(self, seconds: float) -> None:
+        for _ in range(int(seconds / 0.05)):
+            if not self.server_state.connections:
+                return
+            await asyncio.sleep(0.05)
+
+
+def listen(hostname: str, port: int) -> socket.socket:
+    """A listening socket; OSError when the address is taken."""
+    family = socket.AF_INET6 if ":" in hostname else socket.AF_INET
+    listener = socket.create_server((hostname, port), family=family, backlog=BACKLOG)
+    listener.set_inheritable(True)
+    return listener
+
+
+def run(engine: Engine, listener: socket.socket) -> None:
+    """Serves until the process gets SIGTERM or SIGINT."""
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    Server(engine).run(sockets=[listener])
