@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from tokenizers import Encoding
 
-from bertc._core import FormatError, InputError, UnsupportedError
+from bertc._core import FormatError, InputError
 from bertc.text.directory import Directory
 from bertc.text.loading import Loaded, load_text_model
 from bertc.text.prompts import Prompts, prepend
@@ -38,14 +38,12 @@ class TextModel:
         inputs: Mapping[str, str] | None = None,
         **options: Any,
     ) -> None:
-        self.directory, self.model, self.tokenizer = self._load(model, tokenizer, options)
+        self.directory, self.transformer, self.model, self.tokenizer = self._load(model, tokenizer, options)
         self.modules = _modules(self.directory)
-        self.transformer = self.modules.pop(0)[1] if self.modules else self.directory
         self.config: dict[str, Any] = self.directory.json("config_sentence_transformers.json")
         self.runner = Runner(self.model, inputs, self.transformer.config, self.call_tokens)
         self.prompts = Prompts(prompts, default_prompt_name, {**self.config, "prompts": self._saved_prompts()})
-        length = self.transformer.json("sentence_bert_config.json").get("max_seq_length")
-        self.max_seq_length: int | None = length if isinstance(length, int) else self.tokenizer.max_length
+        self.max_seq_length: int | None = self.tokenizer.max_length
 
     def _load(self, model: Any, tokenizer: Any, options: Mapping[str, Any]) -> Loaded:
         """``options`` are those of load_text_model: threads, revision, token, local_files_only."""
@@ -81,7 +79,9 @@ class TextModel:
 
         def prepare(chunk: list[Any], index: int) -> list[list[Encoding]]:
             chunk = [prepend(prompt, text) for text in chunk]
-            encodings = self.tokenizer.encode_batch(chunk, max_length=max_length, strategy=strategy, offsets=False)
+            encodings = self.tokenizer.encode_batch(
+                chunk, max_length=max_length, strategy=strategy, offsets=False, first_index=index
+            )
             groups = overflow.windows(encodings, index)
             for window in chain.from_iterable(groups) if expand else ():
                 expand(window)
@@ -116,13 +116,11 @@ def first_output(result: Any) -> np.ndarray:
 
 
 def _modules(directory: Directory) -> list[tuple[str, Directory]]:
-    """The class and the folder of each part that modules.json lists, the transformer first; none without that file."""
+    """The class and the folder of each part that modules.json lists after the transformer."""
     modules = []
-    for entry in directory.json("modules.json", list):
+    for entry in directory.json("modules.json", list)[1:]:
         path, kind = (entry.get(key) if isinstance(entry, dict) else None for key in ("path", "type"))
         if not isinstance(path, str) or not isinstance(kind, str):
             raise FormatError(f"{directory.file('modules.json')}: expected a path and a type in each entry")
         modules.append((kind.rpartition(".")[2], directory.folder(path)))
-    if modules and "Transformer" not in modules[0][0]:
-        raise UnsupportedError(f"{directory.path}: its first module is a {modules[0][0]}, not a Transformer")
     return modules

@@ -237,7 +237,7 @@ class MultiVectorEncoder(TextModel):
         self._projection = np.ascontiguousarray(projection, np.float32)
         config = {name: value for name, value in directory.config.items() if name != "architectures"}
         loaded = from_state_dict(config, weights, threads=threads)
-        return Loaded(directory, loaded, Tokenizer.of(directory if tokenizer is None else tokenizer))
+        return Loaded(directory, directory, loaded, Tokenizer.of(directory if tokenizer is None else tokenizer))
 
 
 class MaskedRunner(Runner):
