@@ -58,5 +58,3 @@ def test_notebooks_run(path):
             pytest.skip(f"needs {package}")
     notebook = nbformat.read(path, as_version=4)
     nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(EXAMPLES)}}).execute()
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert all(output.output_type != "stream" or output.name != "stderr" for cell in cells for output in cell.outputs)
