@@ -10,7 +10,7 @@ import warnings
 from pathlib import Path
 
 import transformers
-from text_models import CORPUS, ENTITIES, KINDS, make_directory
+from pipeline_models import CORPUS, ENTITIES, KINDS, make_directory
 
 TARGET = Path(__file__).resolve().parents[1] / "data" / "text" / "pipelines"
 WORDPIECE, BYTES, UNIGRAM = KINDS

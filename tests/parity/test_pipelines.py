@@ -12,7 +12,7 @@ pytestmark = pytest.mark.parity
 transformers = pytest.importorskip("transformers")
 torch = pytest.importorskip("torch")
 
-from text_models import CORPUS, ENTITIES, KINDS, make_directory  # noqa: E402
+from pipeline_models import CORPUS, ENTITIES, KINDS, make_directory  # noqa: E402
 
 import bertc  # noqa: E402
 
