@@ -15,6 +15,7 @@ import numpy as np
 import bertc
 from bertc import safetensors
 from bertc.cli.parser import add_commands
+from bertc.notebook import describe_calls
 
 
 class Weight(NamedTuple):
@@ -76,11 +77,7 @@ def show(path: Path, graph: bool, weights: bool) -> None:
 
 
 def _describe_calls(model: bertc.Model) -> list[str]:
-    try:
-        inputs, outputs = model.inputs, str(model.outputs)
-    except bertc.InputError:  # nothing is known before the first call
-        inputs = [bertc.Input(*param) for param in model._core.params()]
-        outputs = "known after the first call"
+    inputs, outputs = describe_calls(model)
     arguments = [f"  {x.name}: {x.type}" + ("" if x.required else ", optional") for x in inputs]
     return ["inputs:", *arguments, f"outputs: {outputs}"]
 
