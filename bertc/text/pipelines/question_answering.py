@@ -65,7 +65,7 @@ class QuestionAnsweringPipeline(base.Pipeline):
         return self._run(items, merged)
 
     def _resolve(self, options: Options) -> Options:
-        length = options.max_seq_len or min(self.tokenizer.max_length or _LENGTH, _LENGTH)
+        length = options.max_seq_len or min(self.max_length or _LENGTH, _LENGTH)
         stride = min(length // 2, _STRIDE) if options.doc_stride is None else options.doc_stride
         if stride > length:
             raise InputError(f"doc_stride {stride} is larger than max_seq_len {length}")

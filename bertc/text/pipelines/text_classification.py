@@ -77,7 +77,7 @@ class TextClassificationPipeline(base.Pipeline):
     def _function(self, options: Options, count: int) -> str:
         if options.function_to_apply not in (None, "default"):
             return options.function_to_apply
-        problem = self.directory.config.get("problem_type")
+        problem = self.config.get("problem_type")
         if problem == "regression":
             return "none"
         return "sigmoid" if problem == "multi_label_classification" or count == 1 else "softmax"

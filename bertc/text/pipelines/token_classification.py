@@ -69,7 +69,7 @@ class TokenClassificationPipeline(base.Pipeline):
 
     def _resolve(self, options: Options) -> Options:
         if options.stride is not None:
-            limit = options.max_length or self.tokenizer.max_length
+            limit = options.max_length or self.max_length
             if options.aggregation_strategy == "none":
                 raise InputError(
                     "stride reads texts in windows, whose entities need an aggregation_strategy to be joined"
@@ -89,7 +89,7 @@ class TokenClassificationPipeline(base.Pipeline):
             return [[encoding] for encoding in encodings]
         encodings = self.tokenizer.encode_batch(
             items,
-            max_length=options.max_length or self.tokenizer.max_length,
+            max_length=options.max_length or self.max_length,
             stride=options.stride,
             is_pretokenized=options.is_split_into_words,
         )

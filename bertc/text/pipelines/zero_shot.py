@@ -37,9 +37,9 @@ class ZeroShotClassificationPipeline(base.Pipeline):
     truncation = True
     strategy = "only_first"
 
-    def __init__(self, loaded: Loaded, options: Mapping[str, Any]) -> None:
-        super().__init__(loaded, options)
-        names = self.directory.config.get("label2id")
+    def __init__(self, loaded: Loaded, options: Mapping[str, Any], inputs: Mapping[str, str] | None = None) -> None:
+        super().__init__(loaded, options, inputs)
+        names = self.config.get("label2id")
         names = names if isinstance(names, dict) else {}
         found = [number for label, number in names.items() if label.lower().startswith("entail")]
         self.entailment = int(found[0]) if found else -1
