@@ -104,7 +104,8 @@ class Call:
         return self._output(features["sentence_embedding"])
 
     def quantize(self, vectors: Any) -> np.ndarray:
-        return vectors if self.precision == "float32" else quantize_embeddings(vectors, self.precision)
+        """In the precision that the call asks for; nothing stays as it is."""
+        return quantize_embeddings(vectors, self.precision) if self.precision != "float32" and len(vectors) else vectors
 
     def _vector(self, encoding: Encoding, result: Any) -> np.ndarray:
         features = self._features(encoding, result)

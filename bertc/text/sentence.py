@@ -120,9 +120,10 @@ class SentenceEncoder:
         INFO or DEBUG.
 
         ``output_value="token_embeddings"`` gives an array [s, d] for each text, None a dict of all there is.
-        Vectors are cut to ``truncate_dim``, then scaled to length one with ``normalize_embeddings``, then given in ``precision``:
-        see quantize_embeddings. ``convert_to_numpy=False`` gives a list of vectors. ``truncation`` is the encoder's
-        unless given; windows overlap by ``stride`` tokens. ``device``, ``pool`` and ``chunk_size`` have no effect.
+        Vectors are cut to ``truncate_dim``, then scaled to length one with ``normalize_embeddings``, then given in
+        ``precision``: see quantize_embeddings. ``convert_to_numpy=False`` gives a list of them. ``truncation`` is the
+        encoder's unless given; windows overlap by ``stride`` tokens. ``device``, ``pool`` and ``chunk_size`` have no
+        effect.
 
         Raises InputError, a ValueError, for anything that does not fit, unknown keywords included.
         """
