@@ -92,9 +92,15 @@ class TextModel:
         overflow.report()
 
 
-def is_one(texts: Any) -> bool:
-    """Whether it is one text, and not a number of them."""
-    return isinstance(texts, str) or (isinstance(texts, np.ndarray) and texts.ndim == 0)
+def as_texts(inputs: Any) -> Iterable[Any]:
+    """The texts of a call: one text, a list or an array of them, or an iterator, which is read as it is needed."""
+    if isinstance(inputs, np.ndarray):
+        inputs = inputs.tolist()
+    if isinstance(inputs, str):
+        return [inputs]
+    if isinstance(inputs, (bytes, Mapping)) or not isinstance(inputs, Iterable):
+        raise InputError(f"expected a str, a list of them, or an iterator, not a {type(inputs).__name__}")
+    return inputs
 
 
 def shows_progress(shown: bool | None) -> bool:

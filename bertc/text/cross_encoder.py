@@ -79,6 +79,7 @@ class CrossEncoder(TextModel):
         whatever the conversions say, and devices and pools are ignored.
         """
         refuse(unknown, "CrossEncoder.predict")
+        activate = self.activation_fn if activation_fn is None else find_activation(activation_fn)
         inputs = inputs.tolist() if isinstance(inputs, np.ndarray) else inputs
         single = is_one_pair(inputs)
         if truncation == "window" and self.num_labels != 1:
@@ -97,7 +98,7 @@ class CrossEncoder(TextModel):
         )
         if not logits:
             return np.array([])
-        scores = (self.activation_fn if activation_fn is None else find_activation(activation_fn))(np.stack(logits))
+        scores = activate(np.stack(logits))
         if self.num_labels == 1 and scores.ndim > 1:
             scores = scores[:, 0]
         if apply_softmax and scores.ndim > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from tokenizers import Encoding
 
 from bertc._core import FormatError, InputError, UnsupportedError
 from bertc.text import sparse_similarity
-from bertc.text.base import TextModel, first_output, is_one, refuse
+from bertc.text.base import TextModel, as_texts, first_output, refuse
 from bertc.text.sparse_array import SparseArray
 from bertc.text.sparse_similarity import MEASURES, as_sparse
 from bertc.text.tokenizer import Tokenizer
@@ -62,11 +63,12 @@ class SparseEncoder(TextModel):
     ) -> Any:
         """The vectors of texts: a SparseArray of shape (n, V), V the vocabulary's size; of one text of shape (V,).
 
-        ``inputs`` is a text or any iterable of texts. With ``convert_to_sparse_tensor=False`` the result is a dense
-        float32 array, with ``convert_to_tensor=False`` a list with an item for each text. ``batch_size`` is how many
-        texts are tokenized at a time; by default it follows from their lengths. ``truncation`` says what happens to
-        texts longer than ``max_seq_length``: "warn", "error", "ignore", or "window" to pool over all their parts. The
-        other arguments are those of sentence-transformers; devices and pools are ignored.
+        ``inputs`` is a text or a list of them. Of an iterator the result is a generator of vectors in the same order,
+        which holds few texts at a time. With ``convert_to_sparse_tensor=False`` vectors are dense float32 arrays, with
+        ``convert_to_tensor=False`` the result is a list of them. ``batch_size`` is how many texts are tokenized at a
+        time; by default it follows from their lengths. ``truncation`` says what happens to texts longer than
+        ``max_seq_length``: "warn", "error", "ignore", or "window" to pool over all their parts. The other arguments are
+        those of sentence-transformers; devices and pools are ignored.
         """
         unknown.pop("task", None)
         refuse(unknown, "SparseEncoder.encode")
@@ -75,24 +77,27 @@ class SparseEncoder(TextModel):
         def finish(windows: list[Encoding], results: list[Any]) -> SparseArray:
             return _keep(self._join([self._pool(result) for result in results], axis=0), limit)
 
-        single = is_one(inputs)
-        rows = list(
-            self.stream(
-                [str(inputs)] if single else inputs,
-                finish,
-                max_length=self.max_seq_length,
-                prompt=self.prompts.choose(prompt_name, prompt),
-                truncation=truncation,
-                batch_size=batch_size,
-                progress=show_progress_bar,
-            )
+        rows: Iterator[Any] = self.stream(
+            as_texts(inputs),
+            finish,
+            max_length=self.max_seq_length,
+            prompt=self.prompts.choose(prompt_name, prompt),
+            truncation=truncation,
+            batch_size=batch_size,
+            progress=show_progress_bar,
         )
-        if single:
-            return rows[0] if convert_to_sparse_tensor else rows[0].dense()
+        if not convert_to_sparse_tensor:
+            rows = map(SparseArray.dense, rows)
+        if isinstance(inputs, Iterator):
+            return rows
+        vectors = list(rows)
+        if isinstance(inputs, str):
+            return vectors[0]
         if not convert_to_tensor:
-            return rows if convert_to_sparse_tensor else [row.dense() for row in rows]
-        array = SparseArray.stack(rows, self.size)
-        return array if convert_to_sparse_tensor else array.dense()
+            return vectors
+        if convert_to_sparse_tensor:
+            return SparseArray.stack(vectors, self.size)
+        return np.array(vectors, np.float32).reshape(-1, self.size)
 
     def encode_query(
         self, inputs: Any, prompt_name: str | None = None, prompt: str | None = None, **options: Any
