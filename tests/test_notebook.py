@@ -1,6 +1,7 @@
 """What notebooks show, and the notebooks of examples/."""
 
 import importlib.util
+import os
 import re
 
 import numpy as np
@@ -49,6 +50,7 @@ def test_plot_attention():
             plot_attention(attentions, *arguments)
 
 
+@pytest.mark.skipif("BERTC_SANITIZER" in os.environ, reason="a sanitizer slows the kernel down")
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.ipynb")), ids=lambda path: path.name)
 def test_notebooks_run(path):
     nbclient = pytest.importorskip("nbclient")
