@@ -26,6 +26,7 @@ DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 class TextModel:
     """A model that texts go into. Threads may share it."""
 
+    base = False  # whether the model is taken without its head
     call_tokens = CALL_TOKENS
 
     def __init__(
@@ -39,7 +40,7 @@ class TextModel:
         **options: Any,
     ) -> None:
         self.directory, self.transformer, self.model, self.tokenizer = self._load(model, tokenizer, options)
-        self.modules = _modules(self.directory)
+        self.modules = self._read_modules()
         self.config: dict[str, Any] = self.directory.json("config_sentence_transformers.json")
         self.runner = Runner(self.model, inputs, self.transformer.config, self.call_tokens)
         self.prompts = Prompts(prompts, default_prompt_name, {**self.config, "prompts": self._saved_prompts()})
@@ -47,7 +48,14 @@ class TextModel:
 
     def _load(self, model: Any, tokenizer: Any, options: Mapping[str, Any]) -> Loaded:
         """``options`` are those of load_text_model: threads, revision, token, local_files_only."""
-        return load_text_model(model, tokenizer=tokenizer, **options)
+        return load_text_model(model, tokenizer=tokenizer, base=self.base, **options)
+
+    def _read_modules(self) -> list[tuple[str, Directory]]:
+        """The class and the folder of each part that follows the transformer."""
+        entries = self.directory.json("modules.json", list)[1:]
+        if not all(isinstance(entry, dict) for entry in entries):
+            raise FormatError(f"{self.directory.file('modules.json')}: expected a list of objects")
+        return [module_of(self.directory, entry.get("type"), entry.get("path")) for entry in entries]
 
     def _saved_prompts(self) -> Any:
         """The prompts that the directory has, by name."""
@@ -121,12 +129,15 @@ def first_output(result: Any) -> np.ndarray:
     return result
 
 
-def _modules(directory: Directory) -> list[tuple[str, Directory]]:
-    """The class and the folder of each part that modules.json lists after the transformer."""
-    modules = []
-    for entry in directory.json("modules.json", list)[1:]:
-        path, kind = (entry.get(key) if isinstance(entry, dict) else None for key in ("path", "type"))
-        if not isinstance(path, str) or not isinstance(kind, str):
-            raise FormatError(f"{directory.file('modules.json')}: expected a path and a type in each entry")
-        modules.append((kind.rpartition(".")[2], directory.folder(path)))
-    return modules
+def module_of(directory: Directory, kind: Any, path: Any) -> tuple[str, Directory]:
+    """The class without its package, and the folder, of a part of a model; FormatError unless both are texts."""
+    if not isinstance(kind, str) or not isinstance(path, str):
+        raise FormatError(f"{directory.path}: expected a type and a path of each module, found {kind!r} and {path!r}")
+    return kind.rpartition(".")[2], directory.folder(path)
+
+
+def open_directory(model: Any, options: Mapping[str, Any]) -> Directory:
+    """Of a path or an id of the hub; ``options`` as load_text_model has them."""
+    return Directory.open(
+        model, *(options.get(name) for name in ("revision", "token")), options.get("local_files_only", False)
+    )

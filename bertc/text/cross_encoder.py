@@ -132,6 +132,8 @@ class CrossEncoder(TextModel):
 
     def _score(self, output: np.ndarray) -> np.ndarray:
         if not self._layers:
+            if output.ndim > 1:
+                raise UnsupportedError("the model gives no scores for a pair of texts, but vectors of tokens")
             return np.atleast_1d(output)
         features: dict[str, Any] = {"token_embeddings": output}
         for layer in self._layers:

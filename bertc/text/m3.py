@@ -37,6 +37,8 @@ class M3Encoder(TextModel):
     ``model`` and the further arguments are those of SentenceEncoder. Threads may share it.
     """
 
+    base = True
+
     def __init__(self, model: Any, **options: Any) -> None:
         super().__init__(model, **options)
         default: list[Module] = [Pooling(["cls"]), Normalize()]

@@ -12,8 +12,7 @@ from tokenizers import AddedToken, Encoding
 from bertc._core import FormatError, InputError, UnsupportedError
 from bertc.model import Model
 from bertc.state import from_state_dict, load_state_dict
-from bertc.text.base import TextModel, as_texts, first_output, refuse
-from bertc.text.directory import Directory
+from bertc.text.base import TextModel, as_texts, first_output, open_directory, refuse
 from bertc.text.loading import Loaded
 from bertc.text.masked_runner import MaskedRunner
 from bertc.text.maxsim import maxsim, maxsim_pairwise
@@ -36,6 +35,8 @@ class MultiVectorEncoder(TextModel):
 
     Threads may share it.
     """
+
+    base = True
 
     def __init__(self, model: Any, *, similarity_fn_name: str | None = None, **options: Any) -> None:
         super().__init__(model, **options)
@@ -225,9 +226,7 @@ class MultiVectorEncoder(TextModel):
     def _load(self, model: Any, tokenizer: Any, options: Mapping[str, Any]) -> Loaded:
         if isinstance(model, Model):
             return super()._load(model, tokenizer, options)
-        hub = {name: value for name, value in options.items() if name != "threads"}
-        threads = options.get("threads")
-        directory = Directory.open(model, **hub)
+        directory, threads = open_directory(model, options), options.get("threads")
         if not is_stanford(directory):
             return super()._load(directory.path, tokenizer, {"threads": threads})
         weights = load_state_dict(directory.path)

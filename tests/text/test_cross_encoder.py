@@ -147,3 +147,8 @@ def test_refusals(folder, encoder):
     ):
         with pytest.raises(bertc.InputError):
             call()
+
+
+def test_a_model_without_scores(tmp_path):
+    with pytest.raises(bertc.UnsupportedError, match="no scores"):
+        bertc.CrossEncoder(make_bert(tmp_path))
