@@ -97,7 +97,7 @@ $(VENV)/made-editable: pyproject.toml | $(VENV)/made-core
 	touch $@
 
 $(VENV)/made-test: $(VENV)/made-minilm
-	$(VENV)/bin/pip install -q pytest hypothesis tqdm
+	$(VENV)/bin/pip install -q pytest hypothesis tqdm nbclient ipykernel matplotlib fastapi
 	touch $@
 
 $(VENV)/made-minilm: $(VENV)/made-base

@@ -9,7 +9,7 @@ from typing import Any
 
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 _FILE = re.compile(r"\.(pt|pth|pt2|ot|bin|onnx|safetensors|npz|zip)$")
-_SAFE = ["*.json", "*.txt", "*.model", "*.safetensors"]
+_SAFE = ["*.json", "*.txt", "*.model", "*.safetensors", "artifact.metadata", "*_linear.pt"]
 _OTHER = ["pytorch_model*.bin", "rust_model.ot"]
 _FOLDERS = ["onnx/*", "openvino/*", "*/*.safetensors"]
 
