@@ -196,10 +196,10 @@ static void refuse_input(struct bt_onnx_call *o, size_t i, const char *what)
 static void split_sizes(struct bt_onnx_call *o, bt_expr columns, bt_expr *sizes)
 {
     struct bt_call *c = &o->call;
-    const struct bt_onnx_attribute *a = bt_onnx_attribute(o, "qkv_hidden_sizes");
+    const struct bt_onnx_attribute *a = bt_onnx_attribute_of(o, "qkv_hidden_sizes", BT_ONNX_INTS);
     for (int i = 0; i < 3; i++) {
-        sizes[i] = a && a->int_count == 3 ? bt_expr_int(c->x, a->ints[i])
-                                          : bt_expr_binary(c->x, BT_EXPR_FLOOR_DIV, columns, bt_expr_int(c->x, 3));
+        sizes[i] = a && a->ints.count == 3 ? bt_expr_int(c->x, a->ints.items[i])
+                                           : bt_expr_binary(c->x, BT_EXPR_FLOOR_DIV, columns, bt_expr_int(c->x, 3));
     }
 }
 

@@ -50,15 +50,28 @@ int bt_onnx_numbers(struct bt_onnx_call *o, size_t i, bt_expr *list, int cap)
     return 0;
 }
 
+const struct bt_onnx_attribute *bt_onnx_attribute_of(struct bt_onnx_call *o, const char *name, enum bt_onnx_kind kind)
+{
+    static const char *const kinds[] = {"", "float", "int", "string", "tensor", "graph", "floats", "ints"};
+    const struct bt_onnx_attribute *a = bt_onnx_attribute(o, name);
+    if (a && a->kind != kind && a->kind != BT_ONNX_UNTYPED) {
+        const bool listed = a->kind > 0 && a->kind < (int64_t)(sizeof kinds / sizeof *kinds);
+        bt_lower_fail(&o->call, BERTC_FORMAT, "attribute '%s' is of type %s, expected %s", name,
+                      listed ? kinds[a->kind] : "unknown", kinds[kind]);
+        return NULL;
+    }
+    return a;
+}
+
 int64_t bt_onnx_int(struct bt_onnx_call *o, const char *name, int64_t fallback)
 {
-    const struct bt_onnx_attribute *a = bt_onnx_attribute(o, name);
+    const struct bt_onnx_attribute *a = bt_onnx_attribute_of(o, name, BT_ONNX_INT);
     return a ? a->i : fallback;
 }
 
 double bt_onnx_float(struct bt_onnx_call *o, const char *name, double fallback)
 {
-    const struct bt_onnx_attribute *a = bt_onnx_attribute(o, name);
+    const struct bt_onnx_attribute *a = bt_onnx_attribute_of(o, name, BT_ONNX_FLOAT);
     return a ? bt_onnx_decimal((float)a->f) : fallback;
 }
 
@@ -75,27 +88,27 @@ double bt_onnx_decimal(float value)
 
 const char *bt_onnx_string(struct bt_onnx_call *o, const char *name, const char *fallback)
 {
-    const struct bt_onnx_attribute *a = bt_onnx_attribute(o, name);
-    return a && a->s ? a->s : fallback;
+    const struct bt_onnx_attribute *a = bt_onnx_attribute_of(o, name, BT_ONNX_STRING);
+    return a ? a->s : fallback;
 }
 
 bool bt_onnx_list(struct bt_onnx_call *o, const char *name, size_t i, bt_expr *list, int cap, int *count)
 {
-    const struct bt_onnx_attribute *a = bt_onnx_attribute(o, name);
+    const struct bt_onnx_attribute *a = bt_onnx_attribute_of(o, name, BT_ONNX_INTS);
     *count = 0;
     if (!a) {
         *count = bt_onnx_given(o, i) ? bt_onnx_numbers(o, i, list, cap) : 0;
         return bt_onnx_given(o, i);
     }
-    if (a->int_count > (size_t)cap) {
-        bt_lower_fail(&o->call, BERTC_UNSUPPORTED, "attribute '%s' has %zu items, more than %d", name, a->int_count,
+    if (a->ints.count > (size_t)cap) {
+        bt_lower_fail(&o->call, BERTC_UNSUPPORTED, "attribute '%s' has %zu items, more than %d", name, a->ints.count,
                       cap);
         return true;
     }
-    for (size_t k = 0; k < a->int_count; k++) {
-        list[k] = bt_expr_int(o->call.x, a->ints[k]);
+    for (size_t k = 0; k < a->ints.count; k++) {
+        list[k] = bt_expr_int(o->call.x, a->ints.items[k]);
     }
-    *count = (int)a->int_count;
+    *count = (int)a->ints.count;
     return true;
 }
 
@@ -115,8 +128,7 @@ int bt_onnx_axis(struct bt_onnx_call *o, int64_t fallback, int rank)
     return bt_lower_dim(c, bt_lower_integer(c, bt_onnx_int(o, "axis", fallback)), rank);
 }
 
-/* The constant that d is, or NULL. */
-static const struct bt_tensor *constant_of(struct bt_onnx_call *o, struct bt_dyn d)
+const struct bt_tensor *bt_onnx_constant_of(struct bt_onnx_call *o, struct bt_dyn d)
 {
     if (d.kind != BT_DYN_TENSOR || d.tensor->value < 0) {
         return NULL;
@@ -152,7 +164,7 @@ bool bt_onnx_known(struct bt_onnx_call *o, struct bt_dyn d, struct bt_dyn *list)
         *list = d;
         return !bt_onnx_is_matrix(d);
     }
-    const struct bt_tensor *t = constant_of(o, d);
+    const struct bt_tensor *t = bt_onnx_constant_of(o, d);
     if (!t || t->rank != 1 || (t->dtype != BT_I64 && t->dtype != BT_I32) || t->dims[0] > MAX_KNOWN) {
         return false;
     }
@@ -250,12 +262,14 @@ bool bt_onnx_is_number(struct bt_onnx_call *o, struct bt_dyn d, double value)
 
 const struct bt_node *bt_onnx_made_by(struct bt_onnx_call *o, struct bt_dyn d, enum bt_op op)
 {
-    struct bt_graph *g = o->call.g;
-    if (d.kind != BT_DYN_TENSOR || d.tensor->value < 0) {
-        return NULL;
-    }
-    const struct bt_value_info *info = &g->values[d.tensor->value];
-    return info->kind == BT_VALUE_NODE && g->nodes[info->index].op == op ? &g->nodes[info->index] : NULL;
+    return d.kind == BT_DYN_TENSOR ? bt_onnx_maker(o->call.g, d.tensor->value, op) : NULL;
+}
+
+const struct bt_node *bt_onnx_maker(const struct bt_graph *g, bt_value value, enum bt_op op)
+{
+    const struct bt_value_info *info = value < 0 ? NULL : &g->values[value];
+    const struct bt_node *node = info && info->kind == BT_VALUE_NODE ? &g->nodes[info->index] : NULL;
+    return node && node->op == op ? node : NULL;
 }
 
 /* Item i of the operand, which broadcasts: a number, or a list of one or as many items as the result. */
@@ -315,7 +329,7 @@ static bool apply_known(struct bt_onnx_call *o, enum bt_op op, int count, const 
 /* A constant or list of one item that broadcasts to another operand counts as its number. */
 static struct bt_dyn as_operand(struct bt_onnx_call *o, struct bt_dyn d, int rank)
 {
-    const struct bt_tensor *t = constant_of(o, d);
+    const struct bt_tensor *t = bt_onnx_constant_of(o, d);
     if (d.kind == BT_DYN_LIST && d.seq->count == 1 && rank > 0 && !bt_onnx_is_matrix(d)) {
         return d.seq->items[0];
     }
@@ -339,7 +353,7 @@ struct bt_dyn bt_onnx_apply(struct bt_onnx_call *o, enum bt_op op, int count, co
         int rank = -1; /* of the other operands */
         for (int k = 0; k < count; k++) {
             int other = k == i || operands[k].kind == BT_DYN_NONE ? -1 : bt_onnx_rank(o, operands[k]);
-            rank = other > rank && !(constant_of(o, operands[k]) && k > i) ? other : rank;
+            rank = other > rank && !(bt_onnx_constant_of(o, operands[k]) && k > i) ? other : rank;
         }
         ready[i] = as_operand(o, operands[i], rank);
     }

@@ -40,6 +40,8 @@ int64_t bt_onnx_int(struct bt_onnx_call *o, const char *name, int64_t fallback);
 double bt_onnx_float(struct bt_onnx_call *o, const char *name, double fallback);
 const char *bt_onnx_string(struct bt_onnx_call *o, const char *name, const char *fallback);
 const struct bt_onnx_attribute *bt_onnx_attribute(struct bt_onnx_call *o, const char *name); /* NULL: not given */
+/* The same, failing the call when it is of another kind. */
+const struct bt_onnx_attribute *bt_onnx_attribute_of(struct bt_onnx_call *o, const char *name, enum bt_onnx_kind kind);
 /* The integers of an attribute, or where that is not given of input i; false when neither is. */
 bool bt_onnx_list(struct bt_onnx_call *o, const char *name, size_t i, bt_expr *list, int cap, int *count);
 /* The same for the dims of a tensor of this rank: 0 .. rank - 1. */
@@ -65,8 +67,11 @@ struct bt_dyn bt_onnx_binary(struct bt_onnx_call *o, enum bt_op op, struct bt_dy
 
 /* Whether the call is the number `value`. */
 bool bt_onnx_is_number(struct bt_onnx_call *o, struct bt_dyn d, double value);
-/* The node that makes d, or NULL; of this op only. */
+/* The node that makes d, or a value of the graph; NULL when it is of another op. */
 const struct bt_node *bt_onnx_made_by(struct bt_onnx_call *o, struct bt_dyn d, enum bt_op op);
+const struct bt_node *bt_onnx_maker(const struct bt_graph *g, bt_value value, enum bt_op op);
+/* The constant that d is, or NULL. */
+const struct bt_tensor *bt_onnx_constant_of(struct bt_onnx_call *o, struct bt_dyn d);
 
 /* Layers that several operators are made of. */
 struct bt_dyn bt_onnx_product(struct bt_onnx_call *o, struct bt_dyn a, struct bt_dyn b); /* onnx_attention.c */

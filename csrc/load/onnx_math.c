@@ -181,9 +181,8 @@ void bt_onnx_op_clip(struct bt_onnx_call *o)
     struct bt_dyn operands[3] = {bt_onnx_input(o, 0), bt_dyn_none(), bt_dyn_none()};
     static const char *const names[] = {"min", "max"};
     for (size_t i = 0; i < 2; i++) {
-        const struct bt_onnx_attribute *a = o->opset < 11 ? bt_onnx_attribute(o, names[i]) : NULL;
-        if (a) {
-            operands[i + 1] = bt_lower_real(&o->call, a->f);
+        if (o->opset < 11 && bt_onnx_attribute(o, names[i])) {
+            operands[i + 1] = bt_lower_real(&o->call, bt_onnx_float(o, names[i], 0));
         } else if (bt_onnx_given(o, i + 1)) {
             operands[i + 1] = bt_onnx_scalar(o, i + 1);
         }

@@ -94,11 +94,11 @@ void bt_onnx_op_einsum(struct bt_onnx_call *o)
 static struct bt_dyn window(struct bt_onnx_call *o, const char *name, int64_t fallback, int count)
 {
     struct bt_call *c = &o->call;
-    const struct bt_onnx_attribute *a = bt_onnx_attribute(o, name);
+    const struct bt_onnx_attribute *a = bt_onnx_attribute_of(o, name, BT_ONNX_INTS);
     struct bt_dyn list = bt_lower_seq(c, BT_DYN_LIST, NULL, 0);
     for (int i = 0; i < count; i++) {
-        const bool given = a && (size_t)i < a->int_count;
-        bt_lower_append(c, &list, bt_lower_integer(c, given ? a->ints[i] : fallback));
+        const bool given = a && (size_t)i < a->ints.count;
+        bt_lower_append(c, &list, bt_lower_integer(c, given ? a->ints.items[i] : fallback));
     }
     return list;
 }
@@ -108,7 +108,7 @@ void bt_onnx_op_conv(struct bt_onnx_call *o)
 {
     enum { STRIDE = 3, PADDING, DILATION, GROUPS };
     struct bt_call *c = &o->call;
-    const struct bt_onnx_attribute *pads = bt_onnx_attribute(o, "pads");
+    const struct bt_onnx_attribute *pads = bt_onnx_attribute_of(o, "pads", BT_ONNX_INTS);
     c->args[0] = bt_onnx_tensor(o, 0);
     c->args[1] = bt_onnx_tensor(o, 1);
     c->args[2] = bt_onnx_tensor(o, 2);
@@ -117,8 +117,8 @@ void bt_onnx_op_conv(struct bt_onnx_call *o)
     if (strcmp(mode, "NOTSET") != 0 && strcmp(mode, "VALID") != 0) {
         bt_lower_fail(c, BERTC_UNSUPPORTED, "auto_pad \"%.40s\" is not implemented", mode);
     }
-    for (int i = 0; pads && i < count && (size_t)(i + count) < pads->int_count; i++) {
-        if (pads->ints[i] != pads->ints[i + count]) {
+    for (int i = 0; pads && i < count && (size_t)(i + count) < pads->ints.count; i++) {
+        if (pads->ints.items[i] != pads->ints.items[i + count]) {
             bt_lower_fail(c, BERTC_UNSUPPORTED, "padding that differs between the sides is not implemented");
         }
     }
@@ -167,12 +167,10 @@ struct bt_dyn bt_onnx_layer_norm(struct bt_onnx_call *o, struct bt_dyn x, struct
 /* Exporters write zeros for the bias that a layer does not have: None then. */
 static struct bt_dyn without_zeros(struct bt_onnx_call *o, struct bt_dyn bias)
 {
-    const struct bt_graph *g = o->call.g;
-    if (bias.kind != BT_DYN_TENSOR || bias.tensor->value < 0 ||
-        g->values[bias.tensor->value].kind != BT_VALUE_CONSTANT) {
+    const struct bt_tensor *t = bt_onnx_constant_of(o, bias);
+    if (!t) {
         return bias;
     }
-    const struct bt_tensor *t = &g->constants[g->values[bias.tensor->value].index].tensor;
     const uint8_t *bytes = t->data;
     const size_t size = (size_t)bt_numel(t->rank, t->dims) * bt_dtype_size(t->dtype);
     size_t i = 0;
