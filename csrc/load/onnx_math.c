@@ -1,4 +1,6 @@
 /* onnx_math.c: pointwise arithmetic, comparison, selection and casts */
+#include <math.h>
+
 #include "load/onnx_lower.h"
 
 void bt_onnx_op_unary(struct bt_onnx_call *o)
@@ -38,11 +40,14 @@ void bt_onnx_op_mul(struct bt_onnx_call *o)
 
 void bt_onnx_op_is_inf(struct bt_onnx_call *o)
 {
-    if (!bt_onnx_int(o, "detect_negative", 1) || !bt_onnx_int(o, "detect_positive", 1)) {
-        bt_lower_fail(&o->call, BERTC_UNSUPPORTED, "detecting one sign only is not implemented");
-    }
+    const bool negative = bt_onnx_int(o, "detect_negative", 1), positive = bt_onnx_int(o, "detect_positive", 1);
     const struct bt_dyn x = bt_onnx_input(o, 0);
-    o->outs[0] = bt_onnx_apply(o, BT_OP_ISINF, 1, &x);
+    if (negative && positive) {
+        o->outs[0] = bt_onnx_apply(o, BT_OP_ISINF, 1, &x);
+    } else {
+        const double sought = negative ? -INFINITY : positive ? INFINITY : NAN; /* which nothing equals */
+        o->outs[0] = bt_onnx_binary(o, BT_OP_EQ, x, bt_lower_real(&o->call, sought));
+    }
 }
 
 void bt_onnx_op_identity(struct bt_onnx_call *o)

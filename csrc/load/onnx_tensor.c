@@ -32,6 +32,9 @@ static const struct {
     {"uint4", false, BT_F32},
     {"int4", false, BT_F32},
     {"float4e2m1", false, BT_F32},
+    {"float8e8m0", false, BT_F32},
+    {"uint2", false, BT_F32},
+    {"int2", false, BT_F32},
 };
 
 bool bt_onnx_dtype(int64_t code, enum bt_dtype *out, const char **name)
