@@ -35,6 +35,22 @@ struct bt_dyn bt_onnx_scalar(struct bt_onnx_call *o, size_t i)
     return bt_onnx_known(o, d, &list) && list.seq->count == 1 ? list.seq->items[0] : d;
 }
 
+void bt_onnx_refuse_input(struct bt_onnx_call *o, size_t i, const char *what)
+{
+    if (bt_onnx_given(o, i)) {
+        bt_lower_fail(&o->call, BERTC_UNSUPPORTED, "its input %zu, %s, is not implemented", i, what);
+    }
+}
+
+void bt_onnx_refuse_outputs(struct bt_onnx_call *o, const char *what)
+{
+    for (size_t i = 1; i < o->out_count; i++) {
+        if (*o->node->outputs.items[i]) {
+            bt_lower_fail(&o->call, BERTC_UNSUPPORTED, "its output %zu, %s, is not implemented", i, what);
+        }
+    }
+}
+
 int bt_onnx_numbers(struct bt_onnx_call *o, size_t i, bt_expr *list, int cap)
 {
     struct bt_call *c = &o->call;

@@ -35,6 +35,10 @@ int bt_onnx_numbers(struct bt_onnx_call *o, size_t i, bt_expr *list, int cap);
 /* The only item of a number or of a known list of one, else the tensor. */
 struct bt_dyn bt_onnx_scalar(struct bt_onnx_call *o, size_t i);
 
+/* Fails the call when input i is given, or an output behind the first is used: `what` says what it is. */
+void bt_onnx_refuse_input(struct bt_onnx_call *o, size_t i, const char *what);
+void bt_onnx_refuse_outputs(struct bt_onnx_call *o, const char *what);
+
 /* Attributes. */
 int64_t bt_onnx_int(struct bt_onnx_call *o, const char *name, int64_t fallback);
 double bt_onnx_float(struct bt_onnx_call *o, const char *name, double fallback);
@@ -79,6 +83,9 @@ struct bt_dyn bt_onnx_add_bias(struct bt_onnx_call *o, struct bt_dyn x, struct b
 struct bt_dyn bt_onnx_layer_norm(struct bt_onnx_call *o, struct bt_dyn x, struct bt_dyn weight, struct bt_dyn bias,
                                  double eps);
 struct bt_dyn bt_onnx_gelu(struct bt_onnx_call *o, struct bt_dyn x, bool tanh);
+/* [batch, length, heads * size] to [batch, heads, length, size], and back */
+struct bt_dyn bt_onnx_split_heads(struct bt_onnx_call *o, struct bt_dyn x, int64_t heads);
+struct bt_dyn bt_onnx_merge_heads(struct bt_onnx_call *o, struct bt_dyn x);
 struct bt_dyn bt_onnx_swap_last(struct bt_onnx_call *o, struct bt_dyn x); /* the last two dimensions */
 
 /* onnx_build.c: run the graph that the attribute names, in a scope inside the node's. */

@@ -135,15 +135,6 @@ void bt_onnx_op_conv(struct bt_onnx_call *o)
     o->outs[0] = c->out;
 }
 
-static void refuse_statistics(struct bt_onnx_call *o)
-{
-    for (size_t i = 1; i < o->out_count; i++) {
-        if (*o->node->outputs.items[i]) {
-            bt_lower_fail(&o->call, BERTC_UNSUPPORTED, "its output %zu, which training uses, is not implemented", i);
-        }
-    }
-}
-
 /* Over the last `count` dimensions. */
 static struct bt_dyn normalize(struct bt_onnx_call *o, enum bt_op op, struct bt_dyn x, int count, struct bt_dyn weight,
                                struct bt_dyn bias, double eps)
@@ -185,7 +176,7 @@ void bt_onnx_op_layer_normalization(struct bt_onnx_call *o)
 {
     struct bt_dyn x = bt_onnx_tensor(o, 0);
     const int rank = bt_lower_rank(&o->call, x), count = rank - bt_onnx_axis(o, -1, rank);
-    refuse_statistics(o);
+    bt_onnx_refuse_outputs(o, "which training uses");
     o->outs[0] = normalize(o, (enum bt_op)o->detail, x, count, bt_onnx_tensor(o, 1),
                            without_zeros(o, bt_onnx_tensor(o, 2)), bt_onnx_float(o, "epsilon", 1e-5));
 }
