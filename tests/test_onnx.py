@@ -8,13 +8,17 @@ import numpy as np
 import protobuf
 import pytest
 from conftest import DATA, same
-from onnx_file import INT64, STRING, function, graph, model, node, simple, tensor, value
+from onnx_file import FLOAT, INT64, STRING, function, graph, model, node, simple, tensor, value
 from protobuf import message
 
 import bertc
 
 ONNX = DATA / "onnx"
 FILES = sorted(ONNX.glob("*.onnx"))
+TABLE = (DATA.parents[1] / "csrc" / "load" / "onnx.inc").read_text()
+OPERATORS = [
+    ("com.microsoft" if domain == "MS" else "", name) for domain, name in re.findall(r'(MS|""), "(\w+)"', TABLE)
+]
 X = np.arange(6, dtype=np.float32).reshape(2, 3) - 2
 TRUE = tensor("true", np.array(True))
 
@@ -329,6 +333,27 @@ def test_misfits(name):
     operator, array, text = MISFITS[name]
     with pytest.raises(bertc.Error, match=text):
         bertc.load(simple(operator, tensors=[tensor("w", array.astype(np.float32))]))(X)
+
+
+@pytest.mark.parametrize(("domain", "operator"), OPERATORS, ids=lambda text: text)
+def test_any_inputs(domain, operator):
+    """Too few, too many, omitted, of wrong ranks and types: a result or an error, whatever the operator makes of it."""
+    opsets = {"": 12 if domain else 23, "com.microsoft": 1}
+    kinds = ((FLOAT, ()), (FLOAT, ("b", 3)), (FLOAT, ("b", 2, 6)), (INT64, ("b", "s")))
+    arrays = [np.ones([{"b": 2, "s": 3}.get(dim, dim) for dim in shape], "fl"[kind == INT64]) for kind, shape in kinds]
+    tensors = [tensor("i", np.array([1, 0])), tensor("w", X)]
+    for names in ("", "x", "x x", "x i", "i x", "x w i", "x _ x", "x x x x x x x x x"):
+        for (kind, shape), array in zip(kinds, arrays):
+            content = simple(
+                node(operator, names, "y z", "n", domain),
+                inputs=[value("x", kind, shape)],
+                tensors=tensors,
+                opsets=opsets,
+            )
+            try:
+                bertc.load(content)(array)
+            except bertc.Error as error:
+                assert str(error)
 
 
 def test_truncated(given):

@@ -52,7 +52,7 @@ bool bt_onnx_list(struct bt_onnx_call *o, const char *name, size_t i, bt_expr *l
 bool bt_onnx_dims(struct bt_onnx_call *o, const char *name, size_t i, int rank, int *dims, int *count);
 int bt_onnx_axis(struct bt_onnx_call *o, int64_t fallback, int rank); /* attribute "axis" */
 
-/* Known values. Small integer constants of rank 1 are known too. */
+/* Known values (onnx_known.c). Small integer constants of rank 1 are known too. */
 bool bt_onnx_known(struct bt_onnx_call *o, struct bt_dyn d, struct bt_dyn *list); /* of rank 1: as a LIST */
 bool bt_onnx_is_matrix(struct bt_dyn d); /* a LIST of LISTs of equal length: a known value of rank 2, as pads are */
 struct bt_dyn bt_onnx_flattened(struct bt_onnx_call *o, struct bt_dyn matrix);

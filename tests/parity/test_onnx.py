@@ -109,7 +109,7 @@ def test_heads(tmp_path):
     compare(module, bertc.load(tmp_path / "model.onnx"))
 
 
-@pytest.mark.parametrize("name", ["bert", "distilbert", "roberta"])
+@pytest.mark.parametrize("name", ENCODERS)
 def test_trace_and_export_are_one_model(name, tmp_path):
     module = widen(Encoder(**ENCODERS[name]))
     export(module, tmp_path / "model.onnx", 17)
