@@ -209,11 +209,13 @@ void bt_onnx_op_multi_head_attention(struct bt_onnx_call *o)
         bt_lower_fail(c, BERTC_UNSUPPORTED, "packed projections are not implemented");
         return;
     }
-    for (int i = 0; i < 3 && c->status == BERTC_OK; i++) {
-        sizes[i] = bt_lower_size(c, qkv[i], bt_lower_rank(c, qkv[i]) - 1);
-    }
-    if (c->status != BERTC_OK) {
-        return;
+    for (int i = 0; i < 3; i++) {
+        const int rank = bt_lower_rank(c, qkv[i]);
+        if (rank != 3) {
+            bt_lower_fail(c, BERTC_UNSUPPORTED, "inputs of rank %d are not implemented, only of 3", rank);
+            return;
+        }
+        sizes[i] = bt_lower_size(c, qkv[i], rank - 1);
     }
     cut(o, bt_onnx_tensor(o, 3), sizes, biases);
     for (int i = 0; i < 3; i++) {

@@ -213,3 +213,24 @@ void bt_onnx_op_batch_normalization(struct bt_onnx_call *o)
     bt_aten_batch_norm(c);
     o->outs[0] = c->out;
 }
+
+/* x, scale, bias: over all dimensions behind the channels, of each channel or of each of `num_groups` groups of them */
+void bt_onnx_op_group_normalization(struct bt_onnx_call *o)
+{
+    struct bt_call *c = &o->call;
+    const bool groups = o->detail;
+    struct bt_dyn x = bt_onnx_tensor(o, 0);
+    if (groups && o->opset < 21) {
+        bt_lower_fail(c, BERTC_UNSUPPORTED, "before opset 21, with scales of groups, it is not implemented");
+        return;
+    }
+    c->args[0] = x;
+    c->args[1] = groups ? bt_lower_integer(c, bt_onnx_int(o, "num_groups", 0)) : bt_dyn_scalar(bt_lower_size(c, x, 1));
+    c->args[2] = bt_onnx_tensor(o, 1);
+    c->args[3] = bt_onnx_tensor(o, 2);
+    c->args[4] = bt_lower_real(c, bt_onnx_float(o, "epsilon", 1e-5));
+    if (c->status == BERTC_OK) {
+        bt_aten_group_norm(c);
+    }
+    o->outs[0] = c->out;
+}

@@ -117,7 +117,8 @@ def test_trace_and_export_are_one_model(name, tmp_path):
     torch.jit.save(torch.jit.trace(module, padded(3, 11), check_trace=False), stream)
     traced, model = bertc.load(stream.getvalue()), bertc.load(tmp_path / "model.onnx")
     for shape in SHAPES:
-        assert same(traced(*padded(*shape)), model(*padded(*shape)))
+        expected, got = traced(*padded(*shape)), model(*padded(*shape))
+        assert same(expected if len(expected) > 1 else expected[0], got)
 
 
 @pytest.mark.parametrize("settings", [{}, {"per_channel": True}, {"reduce_range": True}], ids=str)
