@@ -158,6 +158,15 @@ def test_one_output_is_itself_and_several_are_a_tuple():
     assert same(run(node("Abs", "x", "y"), outputs="y y"), (np.abs(X), np.abs(X)))
 
 
+def test_bytes_of_either_sign():
+    for code, dtype in ((2, np.uint8), (3, np.int8)):
+        quantize = node("QuantizeLinear", "x half", "y", output_dtype=code)
+        expected = np.clip(X * 2, np.iinfo(dtype).min, 255).astype(dtype)
+        assert same(run(quantize, tensors=[tensor("half", np.float32(0.5))], opsets={"": 21}), expected)
+    with pytest.raises(bertc.UnsupportedError, match="QuantizeLinear: to int16 is not implemented"):
+        run(node("QuantizeLinear", "x x", "y", output_dtype=5), opsets={"": 21})
+
+
 def test_functions():
     body = [node("Mul", "a a", "b"), node("Constant", "", "k", value_float=2.0), node("Mul", "b k", "c")]
     square = function("Square", "a", "c", body)

@@ -9,7 +9,7 @@ static enum bertc_status append_text(struct bt_onnx_reader *r, const struct bt_p
                                      const struct bt_protobuf_field *f, struct bt_onnx_strings *list)
 {
     enum bertc_status status = bt_onnx_grow(r, &list->items, &list->count, &list->cap, sizeof *list->items);
-    return status ? status : bt_onnx_text(r, m, f, &list->items[list->count - 1]);
+    return status ? status : bt_onnx_read_text(r, m, f, &list->items[list->count - 1]);
 }
 
 static enum bertc_status graph_field(struct bt_onnx_reader *r, const struct bt_protobuf *m,
@@ -26,7 +26,7 @@ static enum bertc_status read_subgraph(struct bt_onnx_reader *r, const struct bt
         return bt_error_memory(r->err);
     }
     r->depth++;
-    enum bertc_status status = bt_onnx_message(r, m, f, graph_field, *out);
+    enum bertc_status status = bt_onnx_read_message(r, m, f, graph_field, *out);
     r->depth--;
     return status;
 }
@@ -37,18 +37,18 @@ static enum bertc_status attribute_field(struct bt_onnx_reader *r, const struct 
     enum { NAME = 1, F, I, S, T, G, FLOATS, INTS, TYPE = 20, REF };
     struct bt_onnx_attribute *a = out;
     switch (f->number) {
-    case NAME: return bt_onnx_text(r, m, f, &a->name);
-    case F: return bt_onnx_float_field(r, m, f, &a->f);
-    case I: return bt_onnx_integer_field(r, m, f, &a->i);
-    case S: return bt_onnx_text(r, m, f, &a->s);
+    case NAME: return bt_onnx_read_text(r, m, f, &a->name);
+    case F: return bt_onnx_read_float(r, m, f, &a->f);
+    case I: return bt_onnx_read_integer(r, m, f, &a->i);
+    case S: return bt_onnx_read_text(r, m, f, &a->s);
     case T:
         a->tensor = bt_arena_alloc(r->arena, 1, sizeof *a->tensor);
         return a->tensor ? bt_onnx_read_tensor(r, m, f, a->tensor) : bt_error_memory(r->err);
     case G: return read_subgraph(r, m, f, &a->graph);
-    case FLOATS: return bt_onnx_packed(r, m, f, BT_WIRE_FIXED32, &a->floats);
-    case INTS: return bt_onnx_integers(r, m, f, &a->ints);
-    case TYPE: return bt_onnx_integer_field(r, m, f, &a->kind);
-    case REF: return bt_onnx_text(r, m, f, &a->ref);
+    case FLOATS: return bt_onnx_read_packed(r, m, f, BT_WIRE_FIXED32, &a->floats);
+    case INTS: return bt_onnx_read_integers(r, m, f, &a->ints);
+    case TYPE: return bt_onnx_read_integer(r, m, f, &a->kind);
+    case REF: return bt_onnx_read_text(r, m, f, &a->ref);
     default: return BERTC_OK;
     }
 }
@@ -63,7 +63,7 @@ static enum bertc_status read_attribute(struct bt_onnx_reader *r, const struct b
     }
     struct bt_onnx_attribute *a = &(*list)[*count - 1];
     a->name = a->s = "";
-    if ((status = bt_onnx_message(r, m, f, attribute_field, a))) {
+    if ((status = bt_onnx_read_message(r, m, f, attribute_field, a))) {
         return status == BERTC_MEMORY ? status : bt_error_prefix(r->err, "attribute '%.100s'", a->name);
     }
     return BERTC_OK;
@@ -73,7 +73,7 @@ static enum bertc_status read_attribute(struct bt_onnx_reader *r, const struct b
 static enum bertc_status read_domain(struct bt_onnx_reader *r, const struct bt_protobuf *m,
                                      const struct bt_protobuf_field *f, const char **out)
 {
-    enum bertc_status status = bt_onnx_text(r, m, f, out);
+    enum bertc_status status = bt_onnx_read_text(r, m, f, out);
     *out = !status && strcmp(*out, "ai.onnx") == 0 ? "" : *out;
     return status;
 }
@@ -86,8 +86,8 @@ static enum bertc_status node_field(struct bt_onnx_reader *r, const struct bt_pr
     switch (f->number) {
     case INPUT: return append_text(r, m, f, &n->inputs);
     case OUTPUT: return append_text(r, m, f, &n->outputs);
-    case NAME: return bt_onnx_text(r, m, f, &n->name);
-    case OP_TYPE: return bt_onnx_text(r, m, f, &n->op);
+    case NAME: return bt_onnx_read_text(r, m, f, &n->name);
+    case OP_TYPE: return bt_onnx_read_text(r, m, f, &n->op);
     case ATTRIBUTE: return read_attribute(r, m, f, &n->attributes, &n->attribute_count, &n->attribute_cap);
     case DOMAIN: return read_domain(r, m, f, &n->domain);
     default: return BERTC_OK;
@@ -103,7 +103,7 @@ static enum bertc_status read_node(struct bt_onnx_reader *r, const struct bt_pro
     }
     struct bt_onnx_node *n = &g->nodes[g->node_count - 1];
     n->name = n->op = n->domain = "";
-    if ((status = bt_onnx_message(r, m, f, node_field, n))) {
+    if ((status = bt_onnx_read_message(r, m, f, node_field, n))) {
         return status == BERTC_MEMORY ? status : bt_error_prefix(r->err, "node '%.100s' (%.60s)", n->name, n->op);
     }
     return BERTC_OK;
@@ -115,9 +115,9 @@ static enum bertc_status dim_field(struct bt_onnx_reader *r, const struct bt_pro
     enum { VALUE = 1, PARAM };
     struct bt_onnx_dim *dim = out;
     if (f->number == PARAM) {
-        return bt_onnx_text(r, m, f, &dim->param);
+        return bt_onnx_read_text(r, m, f, &dim->param);
     }
-    enum bertc_status status = f->number == VALUE ? bt_onnx_integer_field(r, m, f, &dim->size) : BERTC_OK;
+    enum bertc_status status = f->number == VALUE ? bt_onnx_read_integer(r, m, f, &dim->size) : BERTC_OK;
     return status || dim->size >= -1
                ? status
                : bt_error_set(r->err, BERTC_FORMAT, "a dimension of size %lld", (long long)dim->size);
@@ -139,7 +139,7 @@ static enum bertc_status shape_field(struct bt_onnx_reader *r, const struct bt_p
     }
     struct bt_onnx_dim *dim = &v->dims[v->rank++];
     dim->size = -1;
-    return bt_onnx_message(r, m, f, dim_field, dim);
+    return bt_onnx_read_message(r, m, f, dim_field, dim);
 }
 
 static enum bertc_status tensor_type_field(struct bt_onnx_reader *r, const struct bt_protobuf *m,
@@ -151,9 +151,9 @@ static enum bertc_status tensor_type_field(struct bt_onnx_reader *r, const struc
     int64_t code = 0;
     if (f->number == SHAPE) {
         v->rank = 0;
-        return bt_onnx_message(r, m, f, shape_field, v);
+        return bt_onnx_read_message(r, m, f, shape_field, v);
     }
-    enum bertc_status status = f->number == ELEM_TYPE ? bt_onnx_integer_field(r, m, f, &code) : BERTC_OK;
+    enum bertc_status status = f->number == ELEM_TYPE ? bt_onnx_read_integer(r, m, f, &code) : BERTC_OK;
     if (!status && code != 0) {
         v->typed = bt_onnx_dtype(code, &v->dtype, &name);
         v->foreign = v->typed ? NULL : name;
@@ -169,7 +169,7 @@ static enum bertc_status type_field(struct bt_onnx_reader *r, const struct bt_pr
         [SEQUENCE] = "sequence", [MAP] = "map", [SPARSE] = "sparse tensor", [OPTIONAL] = "optional"};
     struct bt_onnx_value *v = out;
     if (f->number == TENSOR) {
-        return bt_onnx_message(r, m, f, tensor_type_field, v);
+        return bt_onnx_read_message(r, m, f, tensor_type_field, v);
     }
     if (f->number <= OPTIONAL && others[f->number]) {
         v->foreign = others[f->number];
@@ -183,9 +183,9 @@ static enum bertc_status value_field(struct bt_onnx_reader *r, const struct bt_p
     enum { NAME = 1, TYPE };
     struct bt_onnx_value *v = out;
     if (f->number == TYPE) {
-        return bt_onnx_message(r, m, f, type_field, v);
+        return bt_onnx_read_message(r, m, f, type_field, v);
     }
-    return f->number == NAME ? bt_onnx_text(r, m, f, &v->name) : BERTC_OK;
+    return f->number == NAME ? bt_onnx_read_text(r, m, f, &v->name) : BERTC_OK;
 }
 
 static enum bertc_status read_value(struct bt_onnx_reader *r, const struct bt_protobuf *m,
@@ -199,7 +199,7 @@ static enum bertc_status read_value(struct bt_onnx_reader *r, const struct bt_pr
     struct bt_onnx_value *v = &(*list)[*count - 1];
     v->name = "";
     v->rank = -1;
-    if ((status = bt_onnx_message(r, m, f, value_field, v))) {
+    if ((status = bt_onnx_read_message(r, m, f, value_field, v))) {
         return status == BERTC_MEMORY ? status : bt_error_prefix(r->err, "value '%.100s'", v->name);
     }
     return BERTC_OK;
@@ -234,7 +234,7 @@ static enum bertc_status opset_field(struct bt_onnx_reader *r, const struct bt_p
     struct bt_onnx_opset *opset = out;
     switch (f->number) {
     case DOMAIN: return read_domain(r, m, f, &opset->domain);
-    case VERSION: return bt_onnx_integer_field(r, m, f, &opset->version);
+    case VERSION: return bt_onnx_read_integer(r, m, f, &opset->version);
     default: return BERTC_OK;
     }
 }
@@ -248,7 +248,7 @@ static enum bertc_status read_opset(struct bt_onnx_reader *r, const struct bt_pr
     }
     struct bt_onnx_opset *opset = &list->items[list->count - 1];
     opset->domain = "";
-    return bt_onnx_message(r, m, f, opset_field, opset);
+    return bt_onnx_read_message(r, m, f, opset_field, opset);
 }
 
 static enum bertc_status function_field(struct bt_onnx_reader *r, const struct bt_protobuf *m,
@@ -257,7 +257,7 @@ static enum bertc_status function_field(struct bt_onnx_reader *r, const struct b
     enum { NAME = 1, INPUT = 4, OUTPUT, NODE = 7, OPSET = 9, DOMAIN, ATTRIBUTE };
     struct bt_onnx_function *fn = out;
     switch (f->number) {
-    case NAME: return bt_onnx_text(r, m, f, &fn->name);
+    case NAME: return bt_onnx_read_text(r, m, f, &fn->name);
     case INPUT: return append_text(r, m, f, &fn->inputs);
     case OUTPUT: return append_text(r, m, f, &fn->outputs);
     case NODE: return read_node(r, m, f, &fn->body);
@@ -278,7 +278,7 @@ static enum bertc_status read_function(struct bt_onnx_reader *r, const struct bt
     }
     struct bt_onnx_function *fn = &model->functions[model->function_count - 1];
     fn->name = fn->domain = "";
-    return bt_onnx_message(r, m, f, function_field, fn);
+    return bt_onnx_read_message(r, m, f, function_field, fn);
 }
 
 static enum bertc_status model_field(struct bt_onnx_reader *r, const struct bt_protobuf *m,
@@ -287,9 +287,9 @@ static enum bertc_status model_field(struct bt_onnx_reader *r, const struct bt_p
     enum { PRODUCER = 2, PRODUCER_VERSION, GRAPH = 7, OPSET, FUNCTION = 25 };
     struct bt_onnx_model *model = out;
     switch (f->number) {
-    case PRODUCER: return bt_onnx_text(r, m, f, &model->producer);
-    case PRODUCER_VERSION: return bt_onnx_text(r, m, f, &model->producer_version);
-    case GRAPH: return bt_onnx_message(r, m, f, graph_field, &model->graph);
+    case PRODUCER: return bt_onnx_read_text(r, m, f, &model->producer);
+    case PRODUCER_VERSION: return bt_onnx_read_text(r, m, f, &model->producer_version);
+    case GRAPH: return bt_onnx_read_message(r, m, f, graph_field, &model->graph);
     case OPSET: return read_opset(r, m, f, &model->opsets);
     case FUNCTION: return read_function(r, m, f, model);
     default: return BERTC_OK;
@@ -301,5 +301,5 @@ enum bertc_status bt_onnx_read(struct bt_span bytes, struct bt_arena *arena, str
 {
     struct bt_onnx_reader r = {.arena = arena, .data = data, .err = err};
     *out = (struct bt_onnx_model){.producer = "", .producer_version = ""};
-    return bt_onnx_fields(&r, bt_protobuf_open(bytes), model_field, out);
+    return bt_onnx_read_fields(&r, bt_protobuf_open(bytes), model_field, out);
 }

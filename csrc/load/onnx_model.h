@@ -133,21 +133,22 @@ typedef enum bertc_status bt_onnx_field(struct bt_onnx_reader *r, const struct b
 
 /* onnx_wire.c: each refuses a field of another kind. */
 /* Calls `field` with `out` for each field of a message, or of the message that is a field of m. */
-enum bertc_status bt_onnx_fields(struct bt_onnx_reader *r, struct bt_protobuf message, bt_onnx_field *field, void *out);
-enum bertc_status bt_onnx_message(struct bt_onnx_reader *r, const struct bt_protobuf *m,
-                                  const struct bt_protobuf_field *f, bt_onnx_field *field, void *out);
+enum bertc_status bt_onnx_read_fields(struct bt_onnx_reader *r, struct bt_protobuf message, bt_onnx_field *field,
+                                      void *out);
+enum bertc_status bt_onnx_read_message(struct bt_onnx_reader *r, const struct bt_protobuf *m,
+                                       const struct bt_protobuf_field *f, bt_onnx_field *field, void *out);
 /* A text, terminated, in the arena. */
-enum bertc_status bt_onnx_text(struct bt_onnx_reader *r, const struct bt_protobuf *m, const struct bt_protobuf_field *f,
-                               const char **out);
-enum bertc_status bt_onnx_integer_field(struct bt_onnx_reader *r, const struct bt_protobuf *m,
-                                        const struct bt_protobuf_field *f, int64_t *out);
-enum bertc_status bt_onnx_float_field(struct bt_onnx_reader *r, const struct bt_protobuf *m,
-                                      const struct bt_protobuf_field *f, double *out);
+enum bertc_status bt_onnx_read_text(struct bt_onnx_reader *r, const struct bt_protobuf *m,
+                                    const struct bt_protobuf_field *f, const char **out);
+enum bertc_status bt_onnx_read_integer(struct bt_onnx_reader *r, const struct bt_protobuf *m,
+                                       const struct bt_protobuf_field *f, int64_t *out);
+enum bertc_status bt_onnx_read_float(struct bt_onnx_reader *r, const struct bt_protobuf *m,
+                                     const struct bt_protobuf_field *f, double *out);
 /* Appends the numbers of a field, packed or single, to a list of the arena; wire is FIXED32 or FIXED64. */
-enum bertc_status bt_onnx_integers(struct bt_onnx_reader *r, const struct bt_protobuf *m,
-                                   const struct bt_protobuf_field *f, struct bt_onnx_integers *list);
-enum bertc_status bt_onnx_packed(struct bt_onnx_reader *r, const struct bt_protobuf *m,
-                                 const struct bt_protobuf_field *f, enum bt_wire wire, struct bt_onnx_bytes *list);
+enum bertc_status bt_onnx_read_integers(struct bt_onnx_reader *r, const struct bt_protobuf *m,
+                                        const struct bt_protobuf_field *f, struct bt_onnx_integers *list);
+enum bertc_status bt_onnx_read_packed(struct bt_onnx_reader *r, const struct bt_protobuf *m,
+                                      const struct bt_protobuf_field *f, enum bt_wire wire, struct bt_onnx_bytes *list);
 double bt_onnx_float_at(const struct bt_onnx_bytes *list, size_t i); /* of FIXED32 */
 /* Makes room for one more item of a list of the arena. */
 enum bertc_status bt_onnx_grow(struct bt_onnx_reader *r, void *items, size_t *count, size_t *cap, size_t size);

@@ -69,8 +69,8 @@ static enum bertc_status entry_field(struct bt_onnx_reader *r, const struct bt_p
                                      const struct bt_protobuf_field *f, void *out)
 {
     struct entry *entry = out;
-    return f->number == 1   ? bt_onnx_text(r, m, f, &entry->key)
-           : f->number == 2 ? bt_onnx_text(r, m, f, &entry->value)
+    return f->number == 1   ? bt_onnx_read_text(r, m, f, &entry->key)
+           : f->number == 2 ? bt_onnx_read_text(r, m, f, &entry->value)
                             : BERTC_OK;
 }
 
@@ -91,7 +91,7 @@ static enum bertc_status read_entry(struct bt_onnx_reader *r, const struct bt_pr
                                     const struct bt_protobuf_field *f, struct parts *p)
 {
     struct entry entry = {"", ""};
-    enum bertc_status status = bt_onnx_message(r, m, f, entry_field, &entry);
+    enum bertc_status status = bt_onnx_read_message(r, m, f, entry_field, &entry);
     bool ok = true;
     if (status) {
         return status;
@@ -125,20 +125,20 @@ static enum bertc_status part_field(struct bt_onnx_reader *r, const struct bt_pr
     };
     struct parts *p = out;
     switch (f->number) {
-    case DIMS: return bt_onnx_integers(r, m, f, &p->dims);
-    case DATA_TYPE: return bt_onnx_integer_field(r, m, f, &p->dtype);
+    case DIMS: return bt_onnx_read_integers(r, m, f, &p->dims);
+    case DATA_TYPE: return bt_onnx_read_integer(r, m, f, &p->dtype);
     case INT32_DATA:
     case INT64_DATA:
-    case UINT64_DATA: return bt_onnx_integers(r, m, f, &p->ints);
-    case FLOAT_DATA: return bt_onnx_packed(r, m, f, BT_WIRE_FIXED32, &p->floats);
-    case DOUBLE_DATA: return bt_onnx_packed(r, m, f, BT_WIRE_FIXED64, &p->floats);
-    case NAME: return bt_onnx_text(r, m, f, &p->name);
+    case UINT64_DATA: return bt_onnx_read_integers(r, m, f, &p->ints);
+    case FLOAT_DATA: return bt_onnx_read_packed(r, m, f, BT_WIRE_FIXED32, &p->floats);
+    case DOUBLE_DATA: return bt_onnx_read_packed(r, m, f, BT_WIRE_FIXED64, &p->floats);
+    case NAME: return bt_onnx_read_text(r, m, f, &p->name);
     case RAW_DATA:
         p->raw = f->bytes;
         p->has_raw = true;
         return bt_protobuf_expect(m, f, BT_WIRE_BYTES, r->err);
     case EXTERNAL_DATA: return read_entry(r, m, f, p);
-    case DATA_LOCATION: return bt_onnx_integer_field(r, m, f, &p->stored);
+    case DATA_LOCATION: return bt_onnx_read_integer(r, m, f, &p->stored);
     default: return BERTC_OK;
     }
 }
@@ -242,7 +242,7 @@ enum bertc_status bt_onnx_read_tensor(struct bt_onnx_reader *r, const struct bt_
                                       const struct bt_protobuf_field *f, struct bt_onnx_tensor *out)
 {
     struct parts p = {.name = ""};
-    enum bertc_status status = bt_onnx_message(r, m, f, part_field, &p);
+    enum bertc_status status = bt_onnx_read_message(r, m, f, part_field, &p);
     out->name = p.name;
     out->tensor = (struct bt_tensor){0};
     if (!status) {

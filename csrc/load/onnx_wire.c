@@ -5,7 +5,8 @@
 
 #define MAX_ITEMS (1 << 20) /* of any list: more than any model has, and a bound for hostile files */
 
-enum bertc_status bt_onnx_fields(struct bt_onnx_reader *r, struct bt_protobuf message, bt_onnx_field *field, void *out)
+enum bertc_status bt_onnx_read_fields(struct bt_onnx_reader *r, struct bt_protobuf message, bt_onnx_field *field,
+                                      void *out)
 {
     for (;;) {
         struct bt_protobuf_field f;
@@ -17,15 +18,15 @@ enum bertc_status bt_onnx_fields(struct bt_onnx_reader *r, struct bt_protobuf me
     }
 }
 
-enum bertc_status bt_onnx_message(struct bt_onnx_reader *r, const struct bt_protobuf *m,
-                                  const struct bt_protobuf_field *f, bt_onnx_field *field, void *out)
+enum bertc_status bt_onnx_read_message(struct bt_onnx_reader *r, const struct bt_protobuf *m,
+                                       const struct bt_protobuf_field *f, bt_onnx_field *field, void *out)
 {
     enum bertc_status status = bt_protobuf_expect(m, f, BT_WIRE_BYTES, r->err);
-    return status ? status : bt_onnx_fields(r, bt_protobuf_inner(m, f->bytes), field, out);
+    return status ? status : bt_onnx_read_fields(r, bt_protobuf_inner(m, f->bytes), field, out);
 }
 
-enum bertc_status bt_onnx_text(struct bt_onnx_reader *r, const struct bt_protobuf *m, const struct bt_protobuf_field *f,
-                               const char **out)
+enum bertc_status bt_onnx_read_text(struct bt_onnx_reader *r, const struct bt_protobuf *m,
+                                    const struct bt_protobuf_field *f, const char **out)
 {
     enum bertc_status status = bt_protobuf_expect(m, f, BT_WIRE_BYTES, r->err);
     const char *text = status ? NULL : bt_arena_string(r->arena, (const char *)f->bytes.data, f->bytes.size);
@@ -33,8 +34,8 @@ enum bertc_status bt_onnx_text(struct bt_onnx_reader *r, const struct bt_protobu
     return status || text ? status : bt_error_memory(r->err);
 }
 
-enum bertc_status bt_onnx_integer_field(struct bt_onnx_reader *r, const struct bt_protobuf *m,
-                                        const struct bt_protobuf_field *f, int64_t *out)
+enum bertc_status bt_onnx_read_integer(struct bt_onnx_reader *r, const struct bt_protobuf *m,
+                                       const struct bt_protobuf_field *f, int64_t *out)
 {
     *out = (int64_t)f->value;
     return bt_protobuf_expect(m, f, BT_WIRE_VARINT, r->err);
@@ -47,8 +48,8 @@ static float float_of(const uint8_t *bytes)
     return f;
 }
 
-enum bertc_status bt_onnx_float_field(struct bt_onnx_reader *r, const struct bt_protobuf *m,
-                                      const struct bt_protobuf_field *f, double *out)
+enum bertc_status bt_onnx_read_float(struct bt_onnx_reader *r, const struct bt_protobuf *m,
+                                     const struct bt_protobuf_field *f, double *out)
 {
     enum bertc_status status = bt_protobuf_expect(m, f, BT_WIRE_FIXED32, r->err);
     if (!status) {
@@ -78,8 +79,8 @@ static enum bertc_status append_integer(struct bt_onnx_reader *r, uint64_t value
     return BERTC_OK;
 }
 
-enum bertc_status bt_onnx_integers(struct bt_onnx_reader *r, const struct bt_protobuf *m,
-                                   const struct bt_protobuf_field *f, struct bt_onnx_integers *list)
+enum bertc_status bt_onnx_read_integers(struct bt_onnx_reader *r, const struct bt_protobuf *m,
+                                        const struct bt_protobuf_field *f, struct bt_onnx_integers *list)
 {
     struct bt_span packed = f->bytes;
     uint64_t value;
@@ -96,8 +97,8 @@ enum bertc_status bt_onnx_integers(struct bt_onnx_reader *r, const struct bt_pro
     return status;
 }
 
-enum bertc_status bt_onnx_packed(struct bt_onnx_reader *r, const struct bt_protobuf *m,
-                                 const struct bt_protobuf_field *f, enum bt_wire wire, struct bt_onnx_bytes *list)
+enum bertc_status bt_onnx_read_packed(struct bt_onnx_reader *r, const struct bt_protobuf *m,
+                                      const struct bt_protobuf_field *f, enum bt_wire wire, struct bt_onnx_bytes *list)
 {
     const size_t size = wire == BT_WIRE_FIXED64 ? 8 : 4;
     enum bertc_status status = f->wire == wire ? BERTC_OK : bt_protobuf_expect(m, f, BT_WIRE_BYTES, r->err);

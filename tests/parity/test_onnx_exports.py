@@ -134,6 +134,22 @@ def test_quantized(name, weights, settings, tmp_path):
     compare(runtime(small), bertc.load(small), 0.03, np.mean)
 
 
+def test_statically_quantized(tmp_path):
+    quantization = pytest.importorskip("onnxruntime.quantization")
+    plain, small = tmp_path / "plain.onnx", tmp_path / "small.onnx"
+    export(widen(Encoder(**ENCODERS["bert"])), plain, 17)
+
+    class Batches(quantization.CalibrationDataReader):
+        def __init__(self):
+            self.rest = [dict(zip(("ids", "mask"), (x.numpy() for x in padded(*shape)))) for shape in SHAPES]
+
+        def get_next(self):
+            return self.rest.pop() if self.rest else None
+
+    quantization.quantize_static(plain, small, Batches(), quant_format=quantization.QuantFormat.QDQ)
+    compare(runtime(small), bertc.load(small), 0.05, np.mean)
+
+
 @pytest.mark.parametrize("settings", ["attention", "multi_head", "no_embed", "half"])
 @pytest.mark.parametrize("name", ["bert", "distilbert", "roberta", "electra"])
 def test_fused(name, settings, tmp_path):
