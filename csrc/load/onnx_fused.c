@@ -108,8 +108,7 @@ static struct bt_dyn choose(struct bt_onnx_call *o, struct bt_dyn keep, double o
 {
     struct bt_call *c = &o->call;
     const struct bt_dyn operands[] = {keep, bt_lower_real(c, 0), bt_lower_real(c, otherwise)};
-    struct bt_dyn out = bt_onnx_apply(o, BT_OP_WHERE, 3, operands);
-    return out;
+    return bt_onnx_apply(o, BT_OP_WHERE, 3, operands);
 }
 
 /* What is added to the scores, or None: of the mask, of the bias, and of the order of tokens. */

@@ -131,8 +131,8 @@ struct bt_onnx_reader {
 typedef enum bertc_status bt_onnx_field(struct bt_onnx_reader *r, const struct bt_protobuf *m,
                                         const struct bt_protobuf_field *f, void *out);
 
-/* onnx_wire.c: each refuses a field of another kind. */
-/* Calls `field` with `out` for each field of a message, or of the message that is a field of m. */
+/* onnx_wire.c: readers of fields, each of which refuses one of another kind.
+ * These two call `field` with `out` for each field of a message, or of the message that is a field of m. */
 enum bertc_status bt_onnx_read_fields(struct bt_onnx_reader *r, struct bt_protobuf message, bt_onnx_field *field,
                                       void *out);
 enum bertc_status bt_onnx_read_message(struct bt_onnx_reader *r, const struct bt_protobuf *m,
