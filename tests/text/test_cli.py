@@ -140,6 +140,14 @@ def test_warnings_are_one_line(capsys):
     assert capsys.readouterr().err.startswith("warning: 1 text was cut to 128 tokens, at index 0")
 
 
+def test_progress_in_terminals(run, monkeypatch):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr("sys.stderr", terminal)
+    assert len(run("classify", FOLDERS / "labels", *TEXTS)) == 3
+    assert "3 texts" in terminal.getvalue()
+
+
 def test_errors(fails, tmp_path):
     labels = FOLDERS / "labels"
     assert "no such file" in fails("ner", tmp_path / "none", "a")

@@ -207,6 +207,20 @@ def test_questions_are_cut_only_when_asked_for(pipes):
     assert answer == pipe(question[: tokens.offsets[5][1]], LONG)
 
 
+def test_long_questions(pipes):
+    """They leave little room for the windows of the context."""
+    pipe = pipes("question-answering", "answers")
+    question = " ".join(["what and where"] * 12)
+    room = 128 - len(pipe.tokenizer.encode(question)) - 2
+    assert 1 < room < 64
+    answer = pipe(question, LONG)
+    assert answer == pipe(question, LONG, doc_stride=room // 2)
+    with pytest.raises(bertc.InputError, match="input 1: stride must be"):
+        pipe(question=["Who?", question], context=LONG, doc_stride=room)
+    with pytest.raises(bertc.InputError, match="input 0: a question of .* tokens leaves no room in max_seq_len 128"):
+        pipe(question * 2, LONG)
+
+
 # ---- sentence-similarity ----
 
 

@@ -74,7 +74,7 @@ class Pipeline(ABC):
         self._resolve(self.options)
 
     def __call__(self, inputs: Any, **options: Any) -> Any:
-        """Results for a text, a list of texts, or lazily for any other iterable of them; Options has the keywords."""
+        """Results for a text or a list, lazily for any other iterable; ``options_type`` explains the keywords."""
         return self._run(inputs, self._resolve(self._merge(self.options, options)))
 
     def __repr__(self) -> str:

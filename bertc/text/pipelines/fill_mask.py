@@ -44,7 +44,7 @@ class FillMaskPipeline(base.Pipeline):
 
         Dicts are {"score": float, "token": int, "token_str": str, "sequence": str}, by descending score. A list of
         texts gives a list, but a list of one text gives what that text alone gives. ``tokenizer_kwargs`` may hold
-        truncation and max_length, as in transformers. Options: see Options.
+        truncation and max_length, as in transformers. ``options_type`` explains the options.
         """
         result = super().__call__(inputs, **options)
         return result[0] if isinstance(inputs, list) and len(inputs) == 1 else result

@@ -58,8 +58,8 @@ class TokenClassificationPipeline(base.Pipeline):
         """A list of dicts for a str, a list of those for a list; with is_split_into_words a list of words is one text.
 
         Dicts are {"entity", "score", "index", "word", "start", "end"}, or when they are aggregated {"entity_group",
-        "score", "word", "start", "end"}; score is a NumPy float32, start and end count characters. Options: see
-        Options.
+        "score", "word", "start", "end"}; score is a NumPy float32, start and end count characters. ``options_type``
+        explains the options.
         """
         merged = self._resolve(self._merge(self.options, options))
         if merged.is_split_into_words and isinstance(inputs, (list, tuple)):

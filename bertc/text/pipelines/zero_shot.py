@@ -51,7 +51,7 @@ class ZeroShotClassificationPipeline(base.Pipeline):
     def __call__(self, inputs: Any, candidate_labels: Any = None, **options: Any) -> Any:
         """{"sequence": str, "labels": [str], "scores": [float]} by descending score, or a list of those for a list.
 
-        Options: see Options.
+        ``options_type`` explains the options.
         """
         if candidate_labels is not None:
             options["candidate_labels"] = candidate_labels
