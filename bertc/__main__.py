@@ -1,4 +1,4 @@
-"""python -m bertc: show what a model file holds, write its weights as safetensors, or serve models over HTTP."""
+"""python -m bertc: what a model file holds, its weights as safetensors, what models say of texts, and a server."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy as np
 
 import bertc
 from bertc import safetensors
+from bertc.cli.parser import add_commands
 from bertc.notebook import describe_calls
 
 
@@ -132,12 +133,10 @@ def find_config(path: Path) -> bytes | None:
     return None
 
 
-def serve(arguments: list[str]) -> None:
+def serve(arguments: list[str]) -> int:
     from bertc.serve.cli import main
 
-    status = main(arguments)
-    if status:
-        sys.exit(status)
+    return main(arguments)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -147,23 +146,32 @@ def main(arguments: list[str] | None = None) -> int:
     command.add_argument("path", type=Path, metavar="FILE", help="a model file or directory, or a file of weights")
     command.add_argument("--graph", action=argparse.BooleanOptionalAction, default=True, help="print the fused graph")
     command.add_argument("--weights", action="store_true", help="list the weights")
+    command.set_defaults(run=lambda options: show(options.path, options.graph, options.weights))
     command = commands.add_parser("convert", help="write model.safetensors, and config.json if the source has one")
     command.add_argument("path", type=Path, metavar="IN", help="a model file or directory, or a file of weights")
     command.add_argument("directory", type=Path, metavar="OUT", help="the directory to write to; made if need be")
-    commands.add_parser("serve", help="serve models over HTTP; see serve --help", add_help=False)
-    known, rest = parser.parse_known_args(arguments)
-    if rest and known.command != "serve":
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    options = vars(known) | ({"arguments": rest} if known.command == "serve" else {})
-    run = {"show": show, "convert": convert, "serve": serve}[options.pop("command")]
+    command.set_defaults(run=lambda options: convert(options.path, options.directory))
+    add_commands(commands)
+    commands.add_parser("serve", help="an HTTP server of models, see serve --help")
+    arguments = sys.argv[1:] if arguments is None else arguments
+    serves = arguments[:1] == ["serve"]  # the parser of its options needs what the server needs
+    options, more = parser.parse_known_args(arguments[:1] if serves else arguments)
+    if more and (not hasattr(options, "texts") or any(text.startswith("-") for text in more)):
+        parser.error(f"unrecognized arguments: {' '.join(more)}")
+    if more:  # argparse takes no texts behind an option that is behind the model
+        options.texts += more
     try:
-        run(**options)
+        if serves:
+            return serve(arguments[1:])
+        options.run(options)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (bertc.Error, OSError, ValueError, MemoryError) as error:
+    except (bertc.Error, ImportError, OSError, ValueError, MemoryError) as error:
         print(f"error: {error or type(error).__name__}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130  # as shells have it
     return 0
 
 

@@ -40,6 +40,7 @@ class Exchange:
         self.request = request
         self.start = time.perf_counter()
         self.works: list[Work] = []
+        self.items = 0
         self.characters = 0
         self.truncated = 0
         self.gone = False
@@ -80,6 +81,7 @@ class Exchange:
         """What a model's task makes of items: their results, joined. Raises ServeError and InputError."""
         settings = self.engine.settings
         check_items(items, settings.max_client_batch_size)
+        self.items += len(items)
         self.characters += sum(map(_characters, items))
         task = served.tasks[kind]
         prepared: list[Prepared] = []
@@ -163,7 +165,7 @@ class Exchange:
         future.add_done_callback(lambda _: watcher.cancel())
 
     def _method(self) -> str:
-        return "single" if sum(len(work.jobs) for work in self.works) <= 1 else "batch"
+        return "single" if self.items == 1 else "batch"
 
     def _add_headers(self, response: Response) -> None:
         works = self.works

@@ -69,7 +69,7 @@ def _level(status: int) -> int:
     """Refusals by the thousand are no news."""
     if status >= 500:
         return logging.ERROR
-    return logging.DEBUG if status < 400 or status == 429 else logging.INFO
+    return logging.DEBUG if status < 400 or status in (429, 499) else logging.INFO
 
 
 def make_tracer(endpoint: str) -> Any:

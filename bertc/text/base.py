@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from tokenizers import Encoding
 
-from bertc._core import FormatError, InputError, UnsupportedError
+from bertc._core import FormatError, InputError
 from bertc.text.directory import Directory
 from bertc.text.loading import Loaded, load_text_model
 from bertc.text.prompts import Prompts, prepend
@@ -26,6 +26,7 @@ DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 class TextModel:
     """A model that texts go into. Threads may share it."""
 
+    base = False  # whether the model is taken without its head
     call_tokens = CALL_TOKENS
 
     def __init__(
@@ -38,18 +39,23 @@ class TextModel:
         inputs: Mapping[str, str] | None = None,
         **options: Any,
     ) -> None:
-        self.directory, self.model, self.tokenizer = self._load(model, tokenizer, options)
-        self.modules = _modules(self.directory)
-        self.transformer = self.modules.pop(0)[1] if self.modules else self.directory
+        self.directory, self.transformer, self.model, self.tokenizer = self._load(model, tokenizer, options)
+        self.modules = self._read_modules()
         self.config: dict[str, Any] = self.directory.json("config_sentence_transformers.json")
         self.runner = Runner(self.model, inputs, self.transformer.config, self.call_tokens)
         self.prompts = Prompts(prompts, default_prompt_name, {**self.config, "prompts": self._saved_prompts()})
-        length = self.transformer.json("sentence_bert_config.json").get("max_seq_length")
-        self.max_seq_length: int | None = length if isinstance(length, int) else self.tokenizer.max_length
+        self.max_seq_length: int | None = self.tokenizer.max_length
 
     def _load(self, model: Any, tokenizer: Any, options: Mapping[str, Any]) -> Loaded:
         """``options`` are those of load_text_model: threads, revision, token, local_files_only."""
-        return load_text_model(model, tokenizer=tokenizer, **options)
+        return load_text_model(model, tokenizer=tokenizer, base=self.base, **options)
+
+    def _read_modules(self) -> list[tuple[str, Directory]]:
+        """The class and the folder of each part that follows the transformer."""
+        entries = self.directory.json("modules.json", list)[1:]
+        if not all(isinstance(entry, dict) for entry in entries):
+            raise FormatError(f"{self.directory.file('modules.json')}: expected a list of objects")
+        return [module_of(self.directory, entry.get("type"), entry.get("path")) for entry in entries]
 
     def _saved_prompts(self) -> Any:
         """The prompts that the directory has, by name."""
@@ -81,7 +87,9 @@ class TextModel:
 
         def prepare(chunk: list[Any], index: int) -> list[list[Encoding]]:
             chunk = [prepend(prompt, text) for text in chunk]
-            encodings = self.tokenizer.encode_batch(chunk, max_length=max_length, strategy=strategy, offsets=False)
+            encodings = self.tokenizer.encode_batch(
+                chunk, max_length=max_length, strategy=strategy, offsets=False, first_index=index
+            )
             groups = overflow.windows(encodings, index)
             for window in chain.from_iterable(groups) if expand else ():
                 expand(window)
@@ -92,9 +100,15 @@ class TextModel:
         overflow.report()
 
 
-def is_one(texts: Any) -> bool:
-    """Whether it is one text, and not a number of them."""
-    return isinstance(texts, str) or (isinstance(texts, np.ndarray) and texts.ndim == 0)
+def as_texts(inputs: Any) -> Iterable[Any]:
+    """The texts of a call: one text, a list or an array of them, or an iterator, which is read as it is needed."""
+    if isinstance(inputs, np.ndarray):
+        inputs = inputs.tolist()
+    if isinstance(inputs, str):
+        return [inputs]
+    if isinstance(inputs, (bytes, Mapping)) or not isinstance(inputs, Iterable):
+        raise InputError(f"expected a str, a list of them, or an iterator, not a {type(inputs).__name__}")
+    return inputs
 
 
 def shows_progress(shown: bool | None) -> bool:
@@ -115,14 +129,15 @@ def first_output(result: Any) -> np.ndarray:
     return result
 
 
-def _modules(directory: Directory) -> list[tuple[str, Directory]]:
-    """The class and the folder of each part that modules.json lists, the transformer first; none without that file."""
-    modules = []
-    for entry in directory.json("modules.json", list):
-        path, kind = (entry.get(key) if isinstance(entry, dict) else None for key in ("path", "type"))
-        if not isinstance(path, str) or not isinstance(kind, str):
-            raise FormatError(f"{directory.file('modules.json')}: expected a path and a type in each entry")
-        modules.append((kind.rpartition(".")[2], directory.folder(path)))
-    if modules and "Transformer" not in modules[0][0]:
-        raise UnsupportedError(f"{directory.path}: its first module is a {modules[0][0]}, not a Transformer")
-    return modules
+def module_of(directory: Directory, kind: Any, path: Any) -> tuple[str, Directory]:
+    """The class without its package, and the folder, of a part of a model; FormatError unless both are texts."""
+    if not isinstance(kind, str) or not isinstance(path, str):
+        raise FormatError(f"{directory.path}: expected a type and a path of each module, found {kind!r} and {path!r}")
+    return kind.rpartition(".")[2], directory.folder(path)
+
+
+def open_directory(model: Any, options: Mapping[str, Any]) -> Directory:
+    """Of a path or an id of the hub; ``options`` as load_text_model has them."""
+    return Directory.open(
+        model, *(options.get(name) for name in ("revision", "token")), options.get("local_files_only", False)
+    )

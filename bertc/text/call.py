@@ -96,15 +96,15 @@ class Call:
         return normalize(vector.astype(np.float32)) if ends_normalized else vector.astype(np.float32)
 
     def pool_tokens(self, tokens: np.ndarray) -> np.ndarray:
-        """The vector of some tokens' embeddings [n, d]: their mean, through the modules behind the pooling."""
-        features: dict[str, Any] = {"token_embeddings": tokens, "sentence_embedding": tokens.mean(0)}
+        """The vector of a span of a text, of its tokens' embeddings [n, d]."""
+        features: dict[str, Any] = {"token_embeddings": tokens}
         for module in self.modules:
-            if not _is_pooling(module):
-                module(features)
+            (module.of_spans() if isinstance(module, Pooling) else module)(features)
         return self._output(features["sentence_embedding"])
 
     def quantize(self, vectors: Any) -> np.ndarray:
-        return vectors if self.precision == "float32" else quantize_embeddings(vectors, self.precision)
+        """In the precision that the call asks for; nothing stays as it is."""
+        return quantize_embeddings(vectors, self.precision) if self.precision != "float32" and len(vectors) else vectors
 
     def _vector(self, encoding: Encoding, result: Any) -> np.ndarray:
         features = self._features(encoding, result)
@@ -127,7 +127,7 @@ class Call:
 
     def _run_modules(self, features: dict[str, Any]) -> None:
         for module in self.modules:
-            if "token_embeddings" in features or not _is_pooling(module):
+            if "token_embeddings" in features or not isinstance(module, Pooling):
                 module(features)
 
 
@@ -146,10 +146,6 @@ def model_features(result: Any) -> dict[str, np.ndarray]:
             if isinstance(array, np.ndarray) and array.ndim == rank and array.dtype == np.float32:
                 return {name: array}
     raise InputError("the model gives neither vectors of tokens nor a vector of the text")
-
-
-def _is_pooling(module: Module) -> bool:
-    return isinstance(module, Pooling)
 
 
 def _prompt_length(tokenizer: Tokenizer, prompt: str) -> int:

@@ -79,6 +79,7 @@ class CrossEncoder(TextModel):
         whatever the conversions say, and devices and pools are ignored.
         """
         refuse(unknown, "CrossEncoder.predict")
+        activate = self.activation_fn if activation_fn is None else find_activation(activation_fn)
         inputs = inputs.tolist() if isinstance(inputs, np.ndarray) else inputs
         single = is_one_pair(inputs)
         if truncation == "window" and self.num_labels != 1:
@@ -97,7 +98,7 @@ class CrossEncoder(TextModel):
         )
         if not logits:
             return np.array([])
-        scores = (self.activation_fn if activation_fn is None else find_activation(activation_fn))(np.stack(logits))
+        scores = activate(np.stack(logits))
         if self.num_labels == 1 and scores.ndim > 1:
             scores = scores[:, 0]
         if apply_softmax and scores.ndim > 1:
@@ -131,6 +132,8 @@ class CrossEncoder(TextModel):
 
     def _score(self, output: np.ndarray) -> np.ndarray:
         if not self._layers:
+            if output.ndim > 1:
+                raise UnsupportedError("the model gives no scores for a pair of texts, but vectors of tokens")
             return np.atleast_1d(output)
         features: dict[str, Any] = {"token_embeddings": output}
         for layer in self._layers:

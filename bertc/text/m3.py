@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ from tokenizers import Encoding
 from bertc._core import FormatError, InputError, UnsupportedError
 from bertc.state import load_state_dict
 from bertc.text import sparse_similarity
-from bertc.text.base import TextModel, first_output, is_one
+from bertc.text.base import TextModel, as_texts, first_output
 from bertc.text.maxsim import maxsim
 from bertc.text.modules import Module, Normalize, load_modules, normalize
 from bertc.text.pooling import Pooling
@@ -37,6 +37,8 @@ class M3Encoder(TextModel):
     ``model`` and the further arguments are those of SentenceEncoder. Threads may share it.
     """
 
+    base = True
+
     def __init__(self, model: Any, **options: Any) -> None:
         super().__init__(model, **options)
         default: list[Module] = [Pooling(["cls"]), Normalize()]
@@ -56,12 +58,13 @@ class M3Encoder(TextModel):
         batch_size: int | None = None,
         show_progress_bar: bool | None = None,
         truncation: Truncation = "warn",
-    ) -> M3Embeddings:
-        """The embeddings of a text, or of any iterable of texts; those that are not wanted are None.
+    ) -> Any:
+        """The M3Embeddings of a text or of a list of them; of an iterator a generator of those of each text.
 
-        The multi-vector embedding has a vector for each token but the first. ``truncation`` says what happens to texts
-        longer than ``max_seq_length``: "warn", "error", "ignore", or "window", for the mean of the dense vectors of all
-        parts, the greatest weight of each token, and the vectors of all tokens.
+        Embeddings that are not wanted are None. The multi-vector embedding has a vector for each token but the first.
+        ``truncation`` says what happens to texts longer than ``max_seq_length``: "warn", "error", "ignore", or
+        "window", for the mean of the dense vectors of all parts, the greatest weight of each token, and the vectors of
+        all tokens.
         """
         makers: list[Callable[[list[Encoding], list[np.ndarray]], Any] | None] = [
             self.dense_of if dense else None,
@@ -69,23 +72,23 @@ class M3Encoder(TextModel):
             self._multi_vector_of if multi_vector else None,
         ]
 
-        def finish(windows: list[Encoding], results: list[Any]) -> list[Any]:
+        def finish(windows: list[Encoding], results: list[Any]) -> M3Embeddings:
             hidden = [first_output(result) for result in results]
-            return [maker and maker(windows, hidden) for maker in makers]
+            return M3Embeddings(*(maker and maker(windows, hidden) for maker in makers))
 
-        single = is_one(inputs)
-        rows = list(
-            self.stream(
-                [str(inputs)] if single else inputs,
-                finish,
-                max_length=self.max_seq_length,
-                truncation=truncation,
-                batch_size=batch_size,
-                progress=show_progress_bar,
-            )
+        values = self.stream(
+            as_texts(inputs),
+            finish,
+            max_length=self.max_seq_length,
+            truncation=truncation,
+            batch_size=batch_size,
+            progress=show_progress_bar,
         )
-        if single:
-            return M3Embeddings(*rows[0])
+        if isinstance(inputs, Iterator):
+            return values
+        rows = list(values)
+        if isinstance(inputs, str):
+            return rows[0]
         columns = list(zip(*rows)) or [(), (), ()]
         return M3Embeddings(
             np.array(columns[0], np.float32) if dense else None,

@@ -24,11 +24,12 @@ def maxsim(queries: Any, documents: Any, mean: bool = False) -> np.ndarray:
     document, document_counts = _pack(documents)
     if query.size and document.size and query.shape[1] != document.shape[1]:
         raise InputError(f"tokens of {query.shape[1]} and of {document.shape[1]} dimensions cannot be compared")
-    scores = np.full((len(query_counts), len(document_counts)), EMPTY, np.float32)
+    scores = np.zeros((len(query_counts), len(document_counts)), np.float32)
+    scores[:, document_counts == 0] = EMPTY
     starts = np.concatenate([[0], np.cumsum(document_counts)])
     for part in _parts(document_counts, max(1, BLOCK // max(1, len(query)))):
         filled = part[document_counts[part] > 0]
-        if len(filled):
+        if len(filled) and len(query):
             first = starts[filled[0]]
             products = document[first : starts[filled[-1] + 1]] @ query.T
             best = np.maximum.reduceat(products, starts[filled] - first, axis=0)

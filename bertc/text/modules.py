@@ -162,5 +162,5 @@ def _matrix(weights: dict[str, np.ndarray], name: str, rank: int, where: str) ->
 
 
 def _product(weight: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """weight @ x of one vector; of tokens row by row, so that a row's bits do not depend on their number."""
-    return weight @ x if x.ndim == 1 else np.stack([weight @ row for row in x])
+    """weight @ x of one vector, or of each of a text's tokens."""
+    return x @ weight.T if x.ndim > 1 else weight @ x

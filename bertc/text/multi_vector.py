@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,20 +12,17 @@ from tokenizers import AddedToken, Encoding
 from bertc._core import FormatError, InputError, UnsupportedError
 from bertc.model import Model
 from bertc.state import from_state_dict, load_state_dict
-from bertc.text.base import TextModel, first_output, is_one, refuse
-from bertc.text.directory import Directory
+from bertc.text.base import TextModel, as_texts, first_output, open_directory, refuse
 from bertc.text.loading import Loaded
+from bertc.text.masked_runner import MaskedRunner
 from bertc.text.maxsim import maxsim, maxsim_pairwise
 from bertc.text.modules import Dense, Module, Normalize, normalize
 from bertc.text.multi_vector_files import Expansion, Settings, is_stanford, read_settings
-from bertc.text.runner import CALL_TOKENS, Runner
 from bertc.text.tokenizer import Tokenizer
 from bertc.text.truncation import Truncation
 
 SIMILARITIES = {"maxsim": False, "meanmaxsim": True}  # whether the mean is taken over the query's tokens
 TOKENS = {"module_input_name": "token_embeddings"}
-MASK_ARGUMENT = "attention_mask"
-FIELDS = {"input_ids": "ids", "token_type_ids": "type_ids", "attention_mask": "attention_mask"}
 
 
 class MultiVectorEncoder(TextModel):
@@ -39,10 +36,13 @@ class MultiVectorEncoder(TextModel):
     Threads may share it.
     """
 
+    base = True
+
     def __init__(self, model: Any, *, similarity_fn_name: str | None = None, **options: Any) -> None:
         super().__init__(model, **options)
         saved = self.config.get("similarity_fn_name")
         self.similarity_fn_name = similarity_fn_name or (saved if saved in SIMILARITIES else "maxsim")
+        self._layers = self._read_layers()
         self._register_markers()
         self._skipped = np.array(self._known_tokens(self.settings.skipped), np.int64)
         self.query_runner = self.runner
@@ -76,10 +76,11 @@ class MultiVectorEncoder(TextModel):
     ) -> Any:
         """The vectors of texts: a list of float32[tokens, dimensions], one a text; of one text such an array.
 
-        ``inputs`` is a text or any iterable of texts. ``task`` is "query" or "document" where the model tells them
-        apart, as encode_query() and encode_document() say it. ``normalize_embeddings`` scales each vector to length
-        one, for models that do not. ``truncation`` says what happens to texts longer than the model takes: "warn",
-        "error", "ignore", or "window", which gives the vectors of all parts. The other arguments are those of
+        ``inputs`` is a text or a list of them. Of an iterator the result is a generator of arrays in the same order,
+        which holds few texts at a time. ``task`` is "query" or "document" where the model tells them apart, as
+        encode_query() and encode_document() say it. ``normalize_embeddings`` scales each vector to length one, for
+        models that do not. ``truncation`` says what happens to texts longer than the model takes: "warn", "error",
+        "ignore", or "window", which gives the vectors of all parts. The other arguments are those of
         sentence-transformers; results are always NumPy's, and devices and pools are ignored.
         """
         refuse(unknown, "MultiVectorEncoder.encode")
@@ -91,9 +92,8 @@ class MultiVectorEncoder(TextModel):
             vectors = np.concatenate([self._vectors(*pair, task) for pair in zip(windows, results)])
             return normalize(vectors) if normalize_embeddings else vectors
 
-        single = is_one(inputs)
         vectors = self.stream(
-            [str(inputs)] if single else inputs,
+            as_texts(inputs),
             finish,
             max_length=self._max_length(task),
             prompt=self.prompts.choose(prompt_name, prompt),
@@ -103,8 +103,10 @@ class MultiVectorEncoder(TextModel):
             expand=self._expand if query and self.settings.expansion else None,
             runner=self.query_runner if query else None,
         )
+        if isinstance(inputs, Iterator):
+            return vectors
         arrays = list(vectors)
-        return arrays[0] if single else arrays
+        return arrays[0] if isinstance(inputs, str) else arrays
 
     def encode_query(
         self, inputs: Any, prompt_name: str | None = None, prompt: str | None = None, **options: Any
@@ -139,8 +141,7 @@ class MultiVectorEncoder(TextModel):
         """float32[n], the scores of queries each with its own document."""
         return maxsim_pairwise(embeddings1, embeddings2, SIMILARITIES[self.similarity_fn_name])
 
-    @functools.cached_property
-    def layers(self) -> list[Module]:
+    def _read_layers(self) -> list[Module]:
         """What is done to the tokens' vectors after the model."""
         if is_stanford(self.directory):
             return [self._project, Normalize(None, TOKENS)]
@@ -173,7 +174,7 @@ class MultiVectorEncoder(TextModel):
             counts &= np.isin(ids, self.settings.kept)
         vectors = vectors[counts]
         features = {"token_embeddings": vectors}
-        for layer in self.layers:
+        for layer in self._layers:
             layer(features)
         return features["token_embeddings"]
 
@@ -225,9 +226,7 @@ class MultiVectorEncoder(TextModel):
     def _load(self, model: Any, tokenizer: Any, options: Mapping[str, Any]) -> Loaded:
         if isinstance(model, Model):
             return super()._load(model, tokenizer, options)
-        hub = {name: value for name, value in options.items() if name != "threads"}
-        threads = options.get("threads")
-        directory = Directory.open(model, **hub)
+        directory, threads = open_directory(model, options), options.get("threads")
         if not is_stanford(directory):
             return super()._load(directory.path, tokenizer, {"threads": threads})
         weights = load_state_dict(directory.path)
@@ -237,34 +236,4 @@ class MultiVectorEncoder(TextModel):
         self._projection = np.ascontiguousarray(projection, np.float32)
         config = {name: value for name, value in directory.config.items() if name != "architectures"}
         loaded = from_state_dict(config, weights, threads=threads)
-        return Loaded(directory, loaded, Tokenizer.of(directory if tokenizer is None else tokenizer))
-
-
-class MaskedRunner(Runner):
-    """Runs encodings with the masks that they have, and gives results at masked positions too."""
-
-    def __init__(self, model: Model, inputs: Mapping[str, str] | None, config: Mapping[str, Any]) -> None:
-        super().__init__(model, inputs, config)
-        names = [name for name, _, _ in model._core.params()]
-        if MASK_ARGUMENT not in names:
-            raise UnsupportedError(
-                "queries are filled up with tokens that attention leaves out; the model has no attention_mask"
-            )
-        self.columns = {**self.columns, MASK_ARGUMENT: "attention_mask"}
-
-    def run_each(self, encodings: Sequence[Encoding], options: Mapping[str, Any] | None = None) -> Iterator[Any]:
-        results: list[Any] = [None] * len(encodings)
-        groups: dict[int, list[int]] = {}
-        for i, encoding in enumerate(encodings):
-            groups.setdefault(len(encoding), []).append(i)
-        for length, group in groups.items():
-            step = max(1, CALL_TOKENS // length)
-            for start in range(0, len(group), step):
-                part = group[start : start + step]
-                columns = {
-                    name: np.array([getattr(encodings[i], FIELDS[role]) for i in part])
-                    for name, role in self.columns.items()
-                }
-                for i, row in zip(part, first_output(self.model(**columns, **(options or {})))):
-                    results[i] = row
-        return iter(results)
+        return Loaded(directory, directory, loaded, Tokenizer.of(directory if tokenizer is None else tokenizer))

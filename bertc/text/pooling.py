@@ -83,5 +83,9 @@ class Pooling:
         parts = [MODES[mode](tokens, start) for mode in self.modes]
         features["sentence_embedding"] = parts[0].copy() if len(parts) == 1 else np.concatenate(parts)
 
+    def of_spans(self) -> Pooling:
+        """For tokens from the middle of a text, which stand for themselves: the mean, where this takes a single one."""
+        return Pooling(["mean" if mode in ("cls", "lasttoken") else mode for mode in self.modes])
+
     def __repr__(self) -> str:
         return f"Pooling({' + '.join(self.modes)}{'' if self.include_prompt else ', without the prompt'})"

@@ -120,9 +120,10 @@ class SentenceEncoder:
         INFO or DEBUG.
 
         ``output_value="token_embeddings"`` gives an array [s, d] for each text, None a dict of all there is.
-        Vectors are cut to ``truncate_dim``, then scaled to length one with ``normalize_embeddings``, then given in ``precision``:
-        see quantize_embeddings. ``convert_to_numpy=False`` gives a list of vectors. ``truncation`` is the encoder's
-        unless given; windows overlap by ``stride`` tokens. ``device``, ``pool`` and ``chunk_size`` have no effect.
+        Vectors are cut to ``truncate_dim``, then scaled to length one with ``normalize_embeddings``, then given in
+        ``precision``: see quantize_embeddings. ``convert_to_numpy=False`` gives a list of them. ``truncation`` is the
+        encoder's unless given; windows overlap by ``stride`` tokens. ``device``, ``pool`` and ``chunk_size`` have no
+        effect.
 
         Raises InputError, a ValueError, for anything that does not fit, unknown keywords included.
         """
@@ -249,10 +250,11 @@ class SentenceEncoder:
         normalize_embeddings: bool = False,
         truncate_dim: int | None = None,
     ) -> np.ndarray:
-        """[spans, d]: late chunking. The whole text is embedded once, then the tokens of each span are averaged.
+        """[spans, d]: late chunking. The whole text is embedded once, then the tokens of each span are pooled.
 
-        A span is (begin, end) in characters of ``text``. A text that is longer than the model takes is embedded in
-        windows; ``stride`` tokens of each are seen again, as context, by the next one.
+        The pooling is the model's own, or the mean where that is of the first or last token only. A span is
+        (begin, end) in characters of ``text``. A text that is longer than the model takes is embedded in windows;
+        ``stride`` tokens of each are seen again, as context, by the next one.
         """
         if not isinstance(text, str):
             raise InputError(f"encode_spans() takes one text, a str, not a {type(text).__name__}")

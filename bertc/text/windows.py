@@ -35,7 +35,7 @@ def finish_windows(call: Call, encodings: list[Encoding], results: list[Any]) ->
 def finish_spans(
     call: Call, encodings: list[Encoding], tokens: list[np.ndarray], spans: Sequence[tuple[int, int]]
 ) -> np.ndarray:
-    """[spans, d]: late chunking. The mean of the tokens in each span, embedded with the text around it.
+    """[spans, d]: late chunking. The pooled tokens of each span, embedded with the text around it.
 
     ``tokens`` are the token embeddings [s, d] of each window; a token in two of them counts as in the first.
     """

@@ -82,7 +82,9 @@ def make_tokenizer(kind: str) -> Tokenizer:
     return tokenizer
 
 
-def make_directory(folder: Path, kind: Kind, head: str, seed: int = 0, limit: int | None = None, **config: Any) -> Path:
+def make_directory(
+    folder: Path, kind: Kind, head: str, limit: int | None = None, family: str | None = None, **config: Any
+) -> Path:
     """A directory as save_pretrained writes it; ``limit`` is the tokenizer's model_max_length."""
     tokenizer = make_tokenizer(kind.name)
     names = SPECIAL[kind.name]
@@ -95,14 +97,15 @@ def make_directory(folder: Path, kind: Kind, head: str, seed: int = 0, limit: in
     )
     settings = {
         **SMALL,
-        "vocab_size": tokenizer.get_vocab_size(),
         "max_position_embeddings": kind.positions,
         "type_vocab_size": 2 if kind.name == "wordpiece" else 1,
         "pad_token_id": pad,
         **config,
+        "vocab_size": tokenizer.get_vocab_size(),
     }
-    torch.manual_seed(seed)
-    model = getattr(transformers, kind.family + head)(getattr(transformers, f"{kind.family}Config")(**settings))
+    torch.manual_seed(0)
+    family = family or kind.family
+    model = getattr(transformers, family + head)(getattr(transformers, f"{family}Config")(**settings))
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "LayerNorm" not in name:

@@ -320,3 +320,25 @@ def test_question_answering(folders, top_k, align, length, stride, answer_length
         given |= {"handle_impossible_answer": impossible, "align_to_words": align}
         questions, contexts = zip(*inputs)
         assert agree(ours(question=list(questions), context=list(contexts), **given), expected)
+
+
+# ---- other architectures ----
+
+
+@pytest.mark.parametrize("family", ["DistilBert", "Electra", "MPNet", "DebertaV2", "ModernBert"])
+def test_other_architectures(family, tmp_path):
+    """The tokenizers of BERT; texts of more tokens than positions where a model takes such."""
+    from cases import CASES
+
+    case = next(case for case in CASES if case.name == f"{family}-small")
+    for head, task, options in (
+        ("ForTokenClassification", "ner", {"aggregation_strategy": "average", "ignore_labels": []}),
+        ("ForSequenceClassification", "text-classification", {"top_k": None}),
+        ("ForMaskedLM", "fill-mask", {}),
+    ):
+        folder = make_directory(tmp_path / task, KINDS[0], head, limit=10**30, family=family, **case.config)
+        ours, theirs = bertc.pipeline(task, folder), transformers.pipeline(task, str(folder))
+        inputs = [f"The [MASK] is {word}." for word in ("good", "unbelievable", "x")]
+        if family in ("DebertaV2", "ModernBert"):
+            inputs.append("A [MASK] and " + "more words " * 30)
+        assert agree(ours(inputs, **options), theirs(inputs, **options), 1e-5)

@@ -67,9 +67,10 @@ def reference(folder, text):
 
 def test_embeddings_and_scores(folder):
     encoder = bertc.M3Encoder(folder)
+    texts = [*TEXTS, TEXTS[5] * 3]
     with pytest.warns(bertc.TruncationWarning):
-        vectors = encoder.encode(TEXTS)
-    expected = [reference(folder, text) for text in TEXTS]
+        vectors = encoder.encode(texts)
+    expected = [reference(folder, text) for text in texts]
     for i, (dense, weights, colbert) in enumerate(expected):
         np.testing.assert_allclose(vectors.dense[i], dense, atol=2e-6)
         assert vectors.sparse[i].as_dict() == pytest.approx(weights, abs=2e-6)

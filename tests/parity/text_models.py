@@ -11,7 +11,7 @@ from transformers import BertConfig, BertTokenizerFast, PreTrainedModel
 WORDS = """the a of and to in is was it for on as with by at from who what where when how many people live city berlin
 paris capital france germany jim henson puppet puppeteer made famous weather today sunny stadium he she drove rain dog
 cat loves food run play able un"""
-PIECES = ["s", "ing", "ed", "er", "able", *string.ascii_lowercase, *string.digits]
+PIECES = ["ing", "ed", "er", "able", *string.ascii_lowercase, *string.digits]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[unused0]", "[unused1]"]
 VOCABULARY = list(
     dict.fromkeys([*SPECIAL, *string.ascii_lowercase, *string.digits, *string.punctuation, *WORDS.split()])

@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 import pytest
 from conftest import DATA
+from tiny import make_bert
 
 import bertc
 from bertc.text.pipelines import TASKS
@@ -204,6 +205,38 @@ def test_questions_are_cut_only_when_asked_for(pipes):
         answer = pipe(question, LONG, max_question_len=5)
     assert caught[0].message.indices == [0]
     assert answer == pipe(question[: tokens.offsets[5][1]], LONG)
+
+
+def test_long_questions(pipes):
+    """They leave little room for the windows of the context."""
+    pipe = pipes("question-answering", "answers")
+    question = " ".join(["what and where"] * 12)
+    room = 128 - len(pipe.tokenizer.encode(question)) - 2
+    assert 1 < room < 64
+    answer = pipe(question, LONG)
+    assert answer == pipe(question, LONG, doc_stride=room // 2)
+    with pytest.raises(bertc.InputError, match="input 1: stride must be"):
+        pipe(question=["Who?", question], context=LONG, doc_stride=room)
+    with pytest.raises(bertc.InputError, match="input 0: a question of .* tokens leaves no room in max_seq_len 128"):
+        pipe(question * 2, LONG)
+
+
+# ---- sentence-similarity ----
+
+
+def test_sentence_similarity(tmp_path):
+    folder = make_bert(tmp_path / "model")
+    pipe = bertc.pipeline("sentence-similarity", folder)
+    vectors = bertc.SentenceEncoder(folder).encode(["dog", "cat", "a dog"], normalize_embeddings=True)
+    expected = (vectors[1:] @ vectors[0]).tolist()
+    item = {"source_sentence": "dog", "sentences": ["cat", "a dog"]}
+    assert pipe(item) == pipe("dog", item["sentences"]) == pytest.approx(expected, abs=1e-6)
+    assert pipe(**item) == pipe(item) and pipe([item] * 2) == list(pipe(iter([item] * 2))) == [pipe(item)] * 2
+    assert pipe({**item, "sentences": []}) == []
+    for wrong in ({"sentences": ["a"]}, "dog", {**item, "source_sentence": 3}):
+        with pytest.raises(bertc.InputError, match="takes a source_sentence and sentences"):
+            pipe(wrong)
+    assert repr(pipe).startswith("<bertc.pipeline 'sentence-similarity': <bertc.SentenceEncoder")
 
 
 # ---- errors ----

@@ -91,7 +91,7 @@ def test_stream_holds_little(runner, tokenizer, monkeypatch):
             break
     values.close()
     assert taken < 530
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("bertc")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("bertc-tokenize")]
 
 
 def test_stream_raises_what_its_parts_raise(runner, tokenizer, monkeypatch):

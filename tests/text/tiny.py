@@ -12,7 +12,7 @@ import numpy as np
 from bertc import safetensors
 
 WORDS = "the a of and to in is was it how many people live berlin paris capital germany jim henson puppet dog cat rain"
-PIECES = ["s", "ing", "ed", "er", "able", *string.ascii_lowercase, *string.digits]
+PIECES = ["ing", "ed", "er", "able", *string.ascii_lowercase, *string.digits]
 VOCABULARY = [
     *("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[unused0]", "[unused1]"),
     *dict.fromkeys([*string.ascii_lowercase, *string.digits, *string.punctuation, *WORDS.split()]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from bertc._core import InputError, UnsupportedError
@@ -37,6 +38,7 @@ def pipeline(
     model: Any,
     *,
     tokenizer: Any = None,
+    inputs: Mapping[str, str] | None = None,
     threads: int | None = None,
     device: Any = "cpu",
     revision: str | None = None,
@@ -49,7 +51,8 @@ def pipeline(
     ``task`` is one of "feature-extraction", "text-classification" (or "sentiment-analysis"), "token-classification" (or
     "ner"), "question-answering", "fill-mask", "zero-shot-classification", "sentence-similarity". ``model`` is a Hugging
     Face directory, an id of the hub, or a bertc.Model or a traced archive together with ``tokenizer``: a directory, a
-    tokenizer.json, or a tokenizer of transformers; the config.json beside it names the labels.
+    tokenizer.json, or a tokenizer of transformers; the config.json beside it names the labels. ``inputs`` says what
+    arguments of an archive with unusual names are: {"argument_1": "input_ids"}.
 
     ``options`` are defaults for those of the calls, top_k=3 for instance; ``threads``, ``revision``, ``token`` and
     ``local_files_only`` are those of bertc.load. Pipelines never change: any number of threads may use one.
@@ -68,9 +71,9 @@ def pipeline(
         from bertc.text.pipelines.sentence_similarity import SentenceSimilarityPipeline
         from bertc.text.sentence import SentenceEncoder
 
-        own = {} if tokenizer is None else {"tokenizer": tokenizer}
-        return SentenceSimilarityPipeline(SentenceEncoder(model, threads=threads, **fetching, **own, **options))
+        encoder = SentenceEncoder(model, tokenizer=tokenizer, inputs=inputs, threads=threads, **fetching, **options)
+        return SentenceSimilarityPipeline(encoder)
     if task not in TASKS:
         raise InputError(f"there is no task {task!r}, only {', '.join(sorted([*TASKS, _SIMILARITY]))}")
     cls = TASKS[task]
-    return cls(load(cls.task, cls.heads, model, tokenizer, threads, fetching), options)
+    return cls(load(cls.task, cls.heads, model, tokenizer, threads, fetching), options, inputs)

@@ -16,7 +16,7 @@ from bertc._core import InputError
 from bertc.text.pipelines import limits
 from bertc.text.pipelines.limits import Limit
 from bertc.text.pipelines.loading import Loaded
-from bertc.text.runner import Runner
+from bertc.text.runner import CALL_TOKENS, Runner
 
 _NO_EFFECT = ("padding", "num_workers")  # scripts written for transformers pass these
 
@@ -66,15 +66,15 @@ class Pipeline(ABC):
     truncation: ClassVar[bool] = False  # whether long texts are cut when nothing is said
     strategy: ClassVar[str] = "longest_first"
 
-    def __init__(self, loaded: Loaded, options: Mapping[str, Any]) -> None:
-        self.name, self.model, self.tokenizer, self.directory = loaded
-        self.runner = Runner(self.model, config=self.directory.config)
-        self.label_names = LabelNames(self.directory.config)
+    def __init__(self, loaded: Loaded, options: Mapping[str, Any], inputs: Mapping[str, str] | None = None) -> None:
+        self.name, self.model, self.tokenizer, self.config, self.positions, self.max_length = loaded
+        self.runner = Runner(self.model, inputs, self.config, self._call_tokens())
+        self.label_names = LabelNames(self.config)
         self.options = self._merge(self.options_type(), options)
         self._resolve(self.options)
 
     def __call__(self, inputs: Any, **options: Any) -> Any:
-        """Results for a text, a list of texts, or lazily for any other iterable of them; options() has the keywords."""
+        """Results for a text or a list, lazily for any other iterable; ``options_type`` explains the keywords."""
         return self._run(inputs, self._resolve(self._merge(self.options, options)))
 
     def __repr__(self) -> str:
@@ -87,6 +87,10 @@ class Pipeline(ABC):
         return f"<bertc.pipeline {self.task!r}: {self.name}{architecture}{''.join(given)}>"
 
     # ---- what a task defines ----
+
+    def _call_tokens(self) -> int:
+        """How many tokens make a call of the model."""
+        return CALL_TOKENS
 
     def _resolve(self, options: Any) -> Any:
         """The options of a call with everything that can be known beforehand; raises what is wrong with them."""
@@ -118,7 +122,8 @@ class Pipeline(ABC):
         truncation = options.truncation
         if truncation is None:
             truncation = self.truncation or options.max_length is not None
-        return Limit(self.tokenizer, truncation, options.max_length, self.directory.positions, self.strategy)
+        length = options.max_length or self.max_length
+        return Limit(self.tokenizer, truncation, length, self.positions, self.strategy)
 
     # ---- what they share ----
 
@@ -126,8 +131,9 @@ class Pipeline(ABC):
         if isinstance(inputs, (list, tuple)):
             return list(self._stream(inputs, options, options.batch_size))
         if isinstance(inputs, (str, Mapping)):
-            return next(iter(list(self._stream([inputs], options, 1))))
-        if isinstance(inputs, Iterable):
+            (result,) = self._stream([inputs], options, batch_size=1)
+            return result
+        if isinstance(inputs, Iterable) and not isinstance(inputs, (bytes, bytearray)):
             return self._stream(inputs, options, options.batch_size, one_by_one=options.batch_size is None)
         raise InputError(f"{self.task}: expected a text, a list or an iterable of them, got a {type(inputs).__name__}")
 
@@ -165,11 +171,12 @@ class Pipeline(ABC):
 
     def _output(self, result: Any, name: str, rank: int, place: int = 0) -> np.ndarray:
         """What the model returned for a text by transformers' name, or by its place where the model names none."""
-        values = result
         if isinstance(result, Mapping):
             values = [result[name]] if name in result else list(result.values())
             place = 0 if name in result else place
-        array = values if isinstance(values, np.ndarray) and place == 0 else values[place]
+        else:
+            values = result if isinstance(result, (tuple, list)) else [result]
+        array = values[place] if place < len(values) else None
         if not isinstance(array, np.ndarray) or array.ndim != rank:
             found = f"an array {list(array.shape)}" if isinstance(array, np.ndarray) else f"a {type(array).__name__}"
             raise InputError(f"{self.task} needs {name} of {rank} dimension(s) for a text; {self.name} gives {found}")

@@ -30,7 +30,7 @@ class FeatureExtractionPipeline(base.Pipeline):
         """[1][tokens][hidden] as nested lists of floats for a str, a list of those for a list.
 
         With ``return_tensors`` float32 arrays of shape [1, tokens, hidden]. ``tokenize_kwargs`` may hold truncation and
-        max_length, as in transformers. Options: see Options.
+        max_length, as in transformers. ``options_type`` explains the options.
         """
         return super().__call__(inputs, **options)
 

@@ -14,7 +14,10 @@ from bertc.text.pipelines import base
 from bertc.text.pipelines.base import check_count
 from bertc.text.pipelines.limits import Limit
 from bertc.text.pipelines.scores import best, softmax
+from bertc.text.runner import CALL_TOKENS
 from bertc.text.warn import warn
+
+CALL_SCORES = 1 << 25  # of all tokens of a call: 128 MB
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,10 +44,13 @@ class FillMaskPipeline(base.Pipeline):
 
         Dicts are {"score": float, "token": int, "token_str": str, "sequence": str}, by descending score. A list of
         texts gives a list, but a list of one text gives what that text alone gives. ``tokenizer_kwargs`` may hold
-        truncation and max_length, as in transformers. Options: see Options.
+        truncation and max_length, as in transformers. ``options_type`` explains the options.
         """
         result = super().__call__(inputs, **options)
         return result[0] if isinstance(inputs, list) and len(inputs) == 1 else result
+
+    def _call_tokens(self) -> int:
+        return max(1, min(CALL_TOKENS, CALL_SCORES // self.tokenizer.vocab_size))
 
     def _merge(self, base_options: Any, given: Mapping[str, Any]) -> Any:
         return super()._merge(base_options, base.unpack_tokenizer_options(given, "tokenizer_kwargs"))
@@ -84,8 +90,10 @@ class FillMaskPipeline(base.Pipeline):
         ids = np.array(encodings[0].ids)
         masks = np.flatnonzero(ids == self.tokenizer.mask_token_id)
         scores = softmax(self._output(outputs[0], "logits", 2)[masks])
-        choices = np.arange(scores.shape[1]) if options.targets is None else np.array(options.targets)
-        scores = scores[:, choices]
+        choices = np.arange(scores.shape[1])
+        if options.targets is not None:
+            choices = np.array(options.targets)
+            scores = scores[:, choices]
         places = best(scores, options.top_k)
         results = []
         for mask, row, place in zip(masks, scores, places):

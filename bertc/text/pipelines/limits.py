@@ -18,7 +18,8 @@ _CHOICES = 'True or "warn", "ignore", False or "error", ' + ", ".join(f'"{name}"
 
 def check(truncation: Any) -> None:
     """InputError for what ``truncation`` cannot be."""
-    if truncation is not None and truncation not in _WHOLE and truncation not in _CUT:
+    known = isinstance(truncation, (bool, str)) and (truncation in _WHOLE or truncation in _CUT)
+    if truncation is not None and not known:
         raise InputError(f"truncation must be {_CHOICES}; got {truncation!r}")
 
 
@@ -33,11 +34,11 @@ class Limit:
         positions: int | None,
         strategy: Any = "longest_first",
     ) -> None:
-        """``truncation`` is one that check() passes; ``max_length`` None is the most that the model takes."""
+        """``truncation`` is one that check() passes. It cuts to ``max_length``; the model can take ``positions``."""
         self.tokenizer = tokenizer
         self.cuts = truncation in _CUT
         self.strategy = truncation if truncation in STRATEGIES else strategy
-        self.max_length = (max_length or tokenizer.max_length) if self.cuts else None
+        self.max_length = max_length if self.cuts else None
         self.positions = positions
         self.overflow = Overflow(_CUT.get(truncation, "ignore"), self.max_length)
 
@@ -45,12 +46,10 @@ class Limit:
         """One encoding a text; ``places`` are the indices of the call's items that they belong to."""
         encodings = self.tokenizer.encode_batch(texts, max_length=self.max_length, strategy=self.strategy, **options)
         for place, encoding in zip(places, encodings):
-            if self.cuts and encoding.overflowing:
-                if place not in self.overflow.indices[-1:]:
-                    self.overflow.indices.append(place)
-            elif self.positions is not None and len(encoding) > self.positions:
-                raise InputError(
-                    f"the text at index {place} has {len(encoding)} tokens, the model takes {self.positions}; "
-                    f"truncation=True cuts such texts"
-                )
+            if self.cuts and encoding.overflowing and place not in self.overflow.indices[-1:]:
+                self.overflow.indices.append(place)
+            if self.positions is not None and len(encoding) > self.positions:
+                hint = "" if self.cuts else "; truncation=True cuts such texts"
+                found = f"the text at index {place} has {len(encoding)} tokens"
+                raise InputError(f"{found}, the model takes {self.positions}{hint}")
         return encodings

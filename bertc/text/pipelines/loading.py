@@ -11,9 +11,10 @@ from bertc.model import Model
 from bertc.source import is_path
 from bertc.text.directory import Directory
 from bertc.text.loading import load_text_model
-from bertc.text.tokenizer import Tokenizer
+from bertc.text.tokenizer import NO_LIMIT, Tokenizer
 
 BARE = "Model"  # the head of tasks that need none
+_WITHOUT_TABLE = ("ModernBert", "NomicBert", "Gte", "JinaEmbeddingsV3", "XLNet")  # whose positions are relative
 _ARCHITECTURE = re.compile(r"(\w+?)(For[A-Z]\w*|LMHeadModel|Model)")
 
 
@@ -21,7 +22,9 @@ class Loaded(NamedTuple):
     name: str
     model: Model
     tokenizer: Tokenizer
-    directory: Directory  # of the configuration; it may be empty
+    config: dict[str, Any]
+    positions: int | None  # the most tokens that the model takes, where it has a table of positions
+    max_length: int | None  # the most tokens that the tokenizer's configuration and the model allow
 
 
 def load(
@@ -35,11 +38,26 @@ def load(
     root, directory, model, own = load_text_model(
         source, tokenizer=tokenizer, base=BARE in heads, threads=threads, **hub
     )
+    name = root.name
     if root.path is not None:
-        return Loaded(root.name, _with_head(task, heads, model, directory, threads), own, directory)
-    if model.architecture and not model.architecture.endswith(heads):
+        model = _with_head(task, heads, model, directory, threads)
+    elif model.architecture and not model.architecture.endswith(heads):
         raise _no_head(task, heads, model._name, model.architecture)
-    return Loaded(model._name, model, own, Directory.of_file(tokenizer) if is_path(tokenizer) else Directory.empty())
+    else:
+        name = model._name
+        directory = Directory.of_file(tokenizer) if is_path(tokenizer) else directory
+    positions = _positions(model, directory)
+    limits = [
+        own.max_length if tokenizer is not None else directory.tokenizer_config.get("model_max_length"),
+        positions,
+    ]
+    known = [int(x) for x in limits if isinstance(x, (int, float)) and 0 < x < NO_LIMIT]
+    return Loaded(name, model, own, directory.config, positions, min(known, default=None))
+
+
+def _positions(model: Model, directory: Directory) -> int | None:
+    without_table = model.architecture.startswith(_WITHOUT_TABLE)
+    return None if without_table or directory.config.get("position_biased_input") is False else directory.positions
 
 
 def _with_head(task: str, heads: tuple[str, ...], model: Model, directory: Directory, threads: int | None) -> Model:

@@ -56,7 +56,7 @@ class QuestionAnsweringPipeline(base.Pipeline):
 
         Takes ``question=`` and ``context=``, strs or lists (one context will do for several questions), or dicts with
         these keys, or an iterable of such dicts. start and end count the context's characters. Equal answers of
-        several windows are one, their scores added. Options: see Options.
+        several windows are one, their scores added. ``options_type`` explains the options.
         """
         items = _items(inputs, question, context)
         merged = self._resolve(self._merge(self.options, options))
@@ -65,24 +65,35 @@ class QuestionAnsweringPipeline(base.Pipeline):
         return self._run(items, merged)
 
     def _resolve(self, options: Options) -> Options:
-        length = options.max_seq_len or min(self.tokenizer.max_length or _LENGTH, _LENGTH)
-        stride = min(length // 2, _STRIDE) if options.doc_stride is None else options.doc_stride
-        if stride > length:
-            raise InputError(f"doc_stride {stride} is larger than max_seq_len {length}")
-        return dataclasses.replace(options, max_seq_len=length, doc_stride=stride)
+        length = options.max_seq_len or min(self.max_length or _LENGTH, _LENGTH)
+        if options.doc_stride is not None and options.doc_stride > length:
+            raise InputError(f"doc_stride {options.doc_stride} is larger than max_seq_len {length}")
+        return dataclasses.replace(options, max_seq_len=length)
 
     def _encode(self, items: list[Any], places: range, limit: Limit, options: Options) -> list[list[Encoding]]:
-        pairs = []
+        groups = []
         for item, place in zip(items, places):
             try:
                 question, context = _pair(item)
+                groups.append(self._windows(self._cut(question, place, limit), context, options))
             except InputError as error:
                 raise InputError(f"{self.task}: input {place}: {error}") from None
-            pairs.append((self._cut(question, place, limit), context))
-        encodings = self.tokenizer.encode_batch(
-            pairs, max_length=options.max_seq_len, strategy="only_second", stride=options.doc_stride
-        )
-        return [[encoding, *encoding.overflowing] for encoding in encodings]
+        return groups
+
+    def _windows(self, question: str, context: str, options: Options) -> list[Encoding]:
+        length = options.max_seq_len or _LENGTH
+        asked = len(self.tokenizer.encode(question)) - self.tokenizer.special_count()
+        room = length - self.tokenizer.special_count(pair=True) - asked
+        if room < 1:
+            raise InputError(
+                f"a question of {asked} tokens leaves no room in max_seq_len {length}; max_question_len cuts it"
+            )
+        stride = options.doc_stride
+        if stride is None:
+            stride = min(length // 2, _STRIDE)
+            stride = stride if stride < room else room // 2
+        encoding = self.tokenizer.encode((question, context), max_length=length, strategy="only_second", stride=stride)
+        return [encoding, *encoding.overflowing]
 
     def _limit(self, options: Options) -> Limit:
         if options.max_question_len is None:

@@ -7,12 +7,13 @@ from typing import Any
 
 from bertc._core import InputError
 from bertc.text.sentence import SentenceEncoder
+from bertc.text.similarity import similarity
 
 
 class SentenceSimilarityPipeline:
-    """A source sentence and others to the similarities of their embeddings, as the hub's inference API has it.
+    """A source sentence and others to the cosines of their embeddings, as the hub's inference API has it.
 
-    ``encoder`` embeds; its similarity is the cosine unless its directory says otherwise. Threads may share it.
+    Threads may share it.
     """
 
     task = "sentence-similarity"
@@ -41,7 +42,7 @@ class SentenceSimilarityPipeline:
         sentences = item["sentences"]
         sentences = [sentences] if isinstance(sentences, str) else list(sentences)
         vectors = self.encoder.encode([item["source_sentence"], *sentences])
-        return self.encoder.similarity(vectors[:1], vectors[1:])[0].tolist() if sentences else []
+        return similarity("cosine", vectors[0], vectors[1:])[0].tolist() if sentences else []
 
     def __repr__(self) -> str:
         return f"<bertc.pipeline {self.task!r}: {self.encoder!r}>"

@@ -47,7 +47,7 @@ class TextClassificationPipeline(base.Pipeline):
     def __call__(self, inputs: Any, **options: Any) -> Any:
         """A list of one dict for a str; for a list a dict each, or with ``top_k`` a list of dicts each.
 
-        Dicts are {"label": str, "score": float}, by descending score. Options: see Options.
+        Dicts are {"label": str, "score": float}, by descending score. ``options_type`` explains the options.
         """
         if isinstance(inputs, tuple):
             raise InputError(f'{self.task}: a tuple is no input; a pair is {{"text": ..., "text_pair": ...}}')
@@ -77,7 +77,7 @@ class TextClassificationPipeline(base.Pipeline):
     def _function(self, options: Options, count: int) -> str:
         if options.function_to_apply not in (None, "default"):
             return options.function_to_apply
-        problem = self.directory.config.get("problem_type")
+        problem = self.config.get("problem_type")
         if problem == "regression":
             return "none"
         return "sigmoid" if problem == "multi_label_classification" or count == 1 else "softmax"

@@ -58,8 +58,8 @@ class TokenClassificationPipeline(base.Pipeline):
         """A list of dicts for a str, a list of those for a list; with is_split_into_words a list of words is one text.
 
         Dicts are {"entity", "score", "index", "word", "start", "end"}, or when they are aggregated {"entity_group",
-        "score", "word", "start", "end"}; score is a NumPy float32, start and end count characters. Options: see
-        Options.
+        "score", "word", "start", "end"}; score is a NumPy float32, start and end count characters. ``options_type``
+        explains the options.
         """
         merged = self._resolve(self._merge(self.options, options))
         if merged.is_split_into_words and isinstance(inputs, (list, tuple)):
@@ -69,7 +69,7 @@ class TokenClassificationPipeline(base.Pipeline):
 
     def _resolve(self, options: Options) -> Options:
         if options.stride is not None:
-            limit = options.max_length or self.tokenizer.max_length
+            limit = options.max_length or self.max_length
             if options.aggregation_strategy == "none":
                 raise InputError(
                     "stride reads texts in windows, whose entities need an aggregation_strategy to be joined"
@@ -89,7 +89,7 @@ class TokenClassificationPipeline(base.Pipeline):
             return [[encoding] for encoding in encodings]
         encodings = self.tokenizer.encode_batch(
             items,
-            max_length=options.max_length or self.tokenizer.max_length,
+            max_length=options.max_length or self.max_length,
             stride=options.stride,
             is_pretokenized=options.is_split_into_words,
         )

@@ -37,9 +37,9 @@ class ZeroShotClassificationPipeline(base.Pipeline):
     truncation = True
     strategy = "only_first"
 
-    def __init__(self, loaded: Loaded, options: Mapping[str, Any]) -> None:
-        super().__init__(loaded, options)
-        names = self.directory.config.get("label2id")
+    def __init__(self, loaded: Loaded, options: Mapping[str, Any], inputs: Mapping[str, str] | None = None) -> None:
+        super().__init__(loaded, options, inputs)
+        names = self.config.get("label2id")
         names = names if isinstance(names, dict) else {}
         found = [number for label, number in names.items() if label.lower().startswith("entail")]
         self.entailment = int(found[0]) if found else -1
@@ -51,7 +51,7 @@ class ZeroShotClassificationPipeline(base.Pipeline):
     def __call__(self, inputs: Any, candidate_labels: Any = None, **options: Any) -> Any:
         """{"sequence": str, "labels": [str], "scores": [float]} by descending score, or a list of those for a list.
 
-        Options: see Options.
+        ``options_type`` explains the options.
         """
         if candidate_labels is not None:
             options["candidate_labels"] = candidate_labels
