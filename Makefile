@@ -98,7 +98,8 @@ $(VENV)/made-editable: pyproject.toml | $(VENV)/made-core
 	touch $@
 
 $(VENV)/made-test: $(VENV)/made-minilm
-	$(VENV)/bin/pip install -q pytest hypothesis tqdm nbclient ipykernel matplotlib fastapi
+	$(VENV)/bin/pip install -q pytest hypothesis tqdm nbclient ipykernel matplotlib
+	$(VENV)/bin/pip install -q fastapi uvicorn prometheus-client httpx openai cohere flask schemathesis
 	touch $@
 
 $(VENV)/made-minilm: $(VENV)/made-base

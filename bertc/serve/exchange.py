@@ -49,7 +49,7 @@ class Exchange:
         """The response to the request, whatever happens."""
         metrics = self.engine.metrics
         try:
-            self._check_key()
+            check_key(self.request, self.engine.settings.api_key)
             body = parse(endpoint.body, await self._read())
             value = await endpoint.handler(self, body)
         except ServeError as error:
@@ -120,16 +120,6 @@ class Exchange:
 
     # ---- inside ----
 
-    def _check_key(self) -> None:
-        keys = self.engine.settings.api_key
-        if not keys:
-            return
-        headers = self.request.headers
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        given = given if scheme.lower() == "bearer" else headers.get("x-api-key", "")
-        if not any(hmac.compare_digest(given.encode(), key.encode()) for key in keys):
-            raise ServeError(errors.UNAUTHORIZED, "the API key is missing or wrong")
-
     async def _read(self) -> bytes:
         limit = self.engine.settings.payload_limit
         length = self.request.headers.get("content-length", "")
@@ -186,6 +176,16 @@ class Exchange:
         if self.truncated:
             extra["x-compute-truncated"] = str(self.truncated)
         response.raw_headers.extend((name.encode(), value.encode()) for name, value in extra.items())
+
+
+def check_key(request: Request, keys: Sequence[str]) -> None:
+    """Raises ServeError unless the request has one of the keys, or none is needed."""
+    if not keys:
+        return
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    given = given if scheme.lower() == "bearer" else request.headers.get("x-api-key", "")
+    if not any(hmac.compare_digest(given.encode(), key.encode()) for key in keys):
+        raise ServeError(errors.UNAUTHORIZED, "the API key is missing or wrong")
 
 
 def check_items(items: Sequence[Any], limit: int) -> None:

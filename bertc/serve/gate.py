@@ -67,9 +67,9 @@ class Gate:
 
 def _level(status: int) -> int:
     """Refusals by the thousand are no news."""
-    if status >= 500:
-        return logging.ERROR
-    return logging.DEBUG if status < 400 or status in (429, 499) else logging.INFO
+    if status < 400 or status in (429, 499, 503):
+        return logging.DEBUG
+    return logging.ERROR if status >= 500 else logging.INFO
 
 
 def make_tracer(endpoint: str) -> Any:

@@ -141,7 +141,7 @@ class Masks(Body):
 
 class ZeroShot(Body):
     inputs: str | list[str]
-    candidate_labels: list[str]
+    candidate_labels: list[str] = Field(min_length=1)
     hypothesis_template: str = "This example is {}."
     multi_label: bool = False
 

@@ -20,7 +20,6 @@ from bertc.text.pipelines.loading import Loaded
 from bertc.text.pipelines.zero_shot import ZeroShotClassificationPipeline
 from bertc.text.sentence import SentenceEncoder
 from bertc.text.sparse import SparseEncoder
-from bertc.text.truncation import Truncation as Truncation
 
 WARM_UP = "a few words to begin with"
 _HEADS = {
@@ -51,7 +50,7 @@ class Served:
     def load(cls, source: str, settings: Settings) -> Served:
         """Of "PATH", "ID" or "NAME=PATH". Raises what loading raises."""
         name, _, path = source.rpartition("=")
-        name = name or (settings.served_model_name or path)
+        name = name or settings.served_model_name or (Path(path).resolve().name if Path(path).exists() else path)
         options = {"revision": settings.revision, "token": settings.hf_token}
         if settings.tokenizer is not None:
             options["tokenizer"] = settings.tokenizer
@@ -126,7 +125,8 @@ def _tasks(model: Any, name: str) -> Iterator[tuple[str, Any]]:
     if isinstance(model, CrossEncoder):
         labels = model.transformer.config.get("label2id")
         if isinstance(labels, dict) and any(str(label).lower().startswith("entail") for label in labels):
-            loaded = Loaded(name, model.model, model.tokenizer, model.transformer)
+            length = model.max_seq_length
+            loaded = Loaded(name, model.model, model.tokenizer, model.transformer.config, length, length)
             yield ZeroShotClassificationPipeline.task, PipelineTask(ZeroShotClassificationPipeline(loaded, {}))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import socket
 import sys
 
@@ -72,5 +73,7 @@ def listen(hostname: str, port: int) -> socket.socket:
 
 def run(engine: Engine, listener: socket.socket) -> None:
     """Serves until the process gets SIGTERM or SIGINT."""
+    for number in (signal.SIGTERM, signal.SIGINT):  # which uvicorn raises once more when it has obeyed it
+        signal.signal(number, signal.SIG_IGN)
     sys.setswitchinterval(SWITCH_INTERVAL)
     Server(engine).run(sockets=[listener])

@@ -11,12 +11,14 @@ from starlette.responses import HTMLResponse, Response
 
 import bertc
 from bertc.serve.engine import Engine
+from bertc.serve.errors import ServeError
+from bertc.serve.exchange import check_key
 from bertc.serve.metrics import CONTENT_TYPE
-from bertc.serve.respond import reply
+from bertc.serve.respond import openai_error, reply, tei_error
 
 
 def add_status(router: APIRouter, engine: Engine, page: bool = True) -> None:
-    """``page`` serves the HTML page at /, else / answers as /health does."""
+    """``page`` adds the HTML page at /, which an application of somebody's own has itself."""
     settings = engine.settings
     started = int(time.time())
 
@@ -30,8 +32,12 @@ def add_status(router: APIRouter, engine: Engine, page: bool = True) -> None:
         """Figures for Prometheus"""
         return Response(engine.metrics.text(engine.scheduler), media_type=CONTENT_TYPE)
 
-    async def info(name: str | None = None) -> Response:
+    async def info(request: Request, name: str | None = None) -> Response:
         """What is served, and its limits"""
+        try:
+            check_key(request, settings.api_key)
+        except ServeError as error:
+            return tei_error(error)
         served = engine.models.get(name or "") or next(iter(engine.models.values()))
         return reply(
             {
@@ -54,19 +60,23 @@ def add_status(router: APIRouter, engine: Engine, page: bool = True) -> None:
             }
         )
 
-    async def models() -> Response:
+    async def models(request: Request) -> Response:
         """The models, as OpenAI lists them"""
+        try:
+            check_key(request, settings.api_key)
+        except ServeError as error:
+            return openai_error(error)
         data = [
             {"id": name, "object": "model", "created": started, "owned_by": "bertc", "capabilities": list(model.tasks)}
             for name, model in engine.models.items()
         ]
         return reply({"object": "list", "data": data})
 
-    async def root(request: Request) -> Response:
+    html = resources.files("bertc.serve").joinpath("page.html").read_text(encoding="utf-8")
+
+    async def root() -> Response:
         """A page to look at the server and to try the models"""
-        if page and engine.ready and "text/html" in request.headers.get("accept", ""):
-            return HTMLResponse(resources.files("bertc.serve").joinpath("page.html").read_text(encoding="utf-8"))
-        return await health()
+        return HTMLResponse(html) if engine.ready and not engine.draining else await health()
 
     unhealthy: dict[int | str, Any] = {503: {"description": "not ready"}}
     empty: dict[int | str, Any] = {200: {"description": "ready", "content": {}}, **unhealthy}
@@ -76,4 +86,5 @@ def add_status(router: APIRouter, engine: Engine, page: bool = True) -> None:
     router.add_api_route("/info", info, response_model=dict[str, Any], tags=["status"])
     for path in ("/v1/models", "/models"):
         router.add_api_route(path, models, response_model=dict[str, Any], tags=["openai"])
-    router.add_api_route("/", root, response_class=HTMLResponse, responses=unhealthy, tags=["status"])
+    if page:
+        router.add_api_route("/", root, response_class=HTMLResponse, responses=unhealthy, tags=["status"])

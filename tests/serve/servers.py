@@ -62,15 +62,18 @@ def make_engine(folders: dict[str, Path], *names: str, **settings: Any) -> Engin
 class Client:
     """Asks an application in this process, from a thread with its own event loop."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, app: Any, engine: Engine) -> None:
         self.engine = engine
-        self.app = create_app(engine)
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self.thread.start()
-        transport = httpx.ASGITransport(app=self.app)
+        transport = httpx.ASGITransport(app=app)
         self.http = httpx.AsyncClient(transport=transport, base_url="http://test", timeout=60)
         self.wait(engine.warm_up())
+
+    @classmethod
+    def of(cls, engine: Engine) -> "Client":
+        return cls(create_app(engine), engine)
 
     def wait(self, coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(60)
@@ -97,7 +100,7 @@ def client_of(folders: dict[str, Path]) -> Iterator[Callable[..., Client]]:
     def get(*names: str, **settings: Any) -> Client:
         key = (names, tuple(settings.items()))
         if key not in clients:
-            clients[key] = Client(make_engine(folders, *names, **settings))
+            clients[key] = Client.of(make_engine(folders, *names, **settings))
         return clients[key]
 
     yield get
@@ -117,7 +120,7 @@ def url_of(folders: dict[str, Path]) -> Iterator[Callable[..., str]]:
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
         stops.append((server, thread))
-        url = "http://127.0.0.1:{}".format(listener.getsockname()[1])
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         wait_until_ready(url)
         return url
 
