@@ -23,7 +23,8 @@ class Batcher:
 
     A call takes an item or a list of them. Its result is float32[n, d] of a SentenceEncoder, float32[n, labels], the
     logits, of a CrossEncoder, and otherwise a list with a value for each item: (indices, values) of sparse vectors,
-    what the pipeline gives, or what Model.run_packed gives for ids. Of a single item it is without the first dimension.
+    what the pipeline gives, or what Model.run_packed gives for lists of ids, or tuples with a list for each argument.
+    Of a single item it is without the first dimension.
     """
 
     def __init__(self, model: Any, *, scheduler: Scheduler | None = None, **options: Any) -> None:

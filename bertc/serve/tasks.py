@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -211,24 +211,37 @@ class PipelineTask:
 
 
 class ModelTask:
-    """Calls of a bertc.Model: run_packed() of sequences of ids, or with named arrays the call itself."""
+    """Calls of a bertc.Model: sequences as run_packed() takes them, or with named arrays the call itself.
+
+    A sequence is an array of ids, or a tuple of arrays in the order of the model's arguments.
+    """
 
     def __init__(self, model: Model) -> None:
         self.model = model
         self.runner = self
 
-    def run_each(self, calls: Sequence[Any]) -> Any:
-        """The results of some calls; sequences of ids are run together, named arrays one call after the other."""
-        ids = [call for call in calls if not isinstance(call, Mapping)]
-        results = iter(self.model.run_packed(ids) if ids else ())
-        return (self.model(**call) if isinstance(call, Mapping) else next(results) for call in calls)
+    def run_each(self, calls: Sequence[Any]) -> Iterator[Any]:
+        """The results of some calls; sequences with as many arguments are run together."""
+        results: list[Any] = [None] * len(calls)
+        groups: dict[int, list[int]] = {}
+        for i, call in enumerate(calls):
+            if isinstance(call, Mapping):
+                results[i] = self.model(**call)
+            else:
+                groups.setdefault(len(call), []).append(i)
+        for places in groups.values():
+            columns = map(list, zip(*(calls[i] for i in places)))
+            for i, result in zip(places, self.model.run_packed(*columns)):
+                results[i] = result
+        return iter(results)
 
     def prepare(self, items: Sequence[Any]) -> Prepared:
-        jobs = []
-        for item in items:
-            array = next(iter(item.values()), ()) if isinstance(item, Mapping) else item
-            jobs.append(Job([item], lambda calls, results: results[0], int(np.size(array))))
-        return Prepared(jobs, list, 0)
+        def finish(calls: list[Any], results: list[Any]) -> Any:
+            return results[0]
+
+        calls = [item if isinstance(item, (Mapping, tuple)) else (item,) for item in items]
+        sizes = [np.size(next(iter(call.values() if isinstance(call, Mapping) else call), ())) for call in calls]
+        return Prepared([Job([call], finish, int(size)) for call, size in zip(calls, sizes)], list, 0)
 
 
 def task_of(model: Any) -> Any:
