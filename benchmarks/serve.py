@@ -53,6 +53,7 @@ def servers() -> dict[str, tuple[list[str], dict[str, str]]]:
     folder = str(models.minilm_folder())
     python = sys.executable
     own = [python, "-m", "bertc", "serve", f"minilm={folder}", "--hostname", "127.0.0.1", "--port", "{port}"]
+    own += ["--log-level", "warning"]
     found = {"bertc": (own, {"PYTHONPATH": str(HERE.parent)})}
     cores = len(os.sched_getaffinity(0))
     for engine, file in (("torchscript", "traced.pt"), ("onnxruntime", "model.onnx")):
@@ -70,7 +71,7 @@ def servers() -> dict[str, tuple[list[str], dict[str, str]]]:
 
 @contextmanager
 def running(command: list[str], environment: dict[str, str]):
-    """A server, once it answers: its address."""
+    """A server, once it answers: its address and process."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -87,9 +88,10 @@ def running(command: list[str], environment: dict[str, str]):
                 if time.monotonic() > end or process.poll() is not None:
                     raise SystemExit(f"{' '.join(command)} did not start") from None
                 time.sleep(0.1)
-        yield url
+        yield url, process
     finally:
-        process.send_signal(signal.SIGTERM)
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
         process.wait(30)
 
 
@@ -154,7 +156,7 @@ def main() -> None:
     single: dict[str, list[dict[str, float]]] = {}
     for _ in range(options.rounds):
         for name, (command, environment) in servers().items():
-            with running(command, environment) as url:
+            with running(command, environment) as (url, _):
                 load(url, script, options.connections, 2)
                 many.setdefault(name, []).append(load(url, script, options.connections, options.seconds))
                 single.setdefault(name, []).append(load(url, script, 1, max(2, options.seconds // 2)))

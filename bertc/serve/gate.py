@@ -62,7 +62,7 @@ class Gate:
                     "status": status,
                     "milliseconds": round((time.perf_counter() - start) * 1000, 3),
                 }
-                logger.log(level, "%s %s %d", scope["method"], scope["path"], status, extra=fields)
+                logger.log(level, "request", extra=fields)
 
 
 def _level(status: int) -> int:

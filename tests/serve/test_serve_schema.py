@@ -47,4 +47,4 @@ def test_schema(schema):
 
 @pytest.mark.parity
 def test_schema_at_length(schema):
-    _check(schema, 300)
+    _check(schema, 60)
