@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 try:
     from fastapi import APIRouter, FastAPI
-    from starlette.middleware.cors import CORSMiddleware
+    from starlette.requests import Request
 except ImportError as error:
     raise ImportError(f"serving needs FastAPI: pip install bertc[serve] ({error})") from error
 
@@ -17,9 +17,13 @@ import bertc
 from bertc.serve import forward, openai, pipelines, rerank, tei, vertex
 from bertc.serve.endpoint import Endpoint, add_endpoint
 from bertc.serve.engine import Engine
+from bertc.serve.exchange import Exchange
 from bertc.serve.served import Served
 from bertc.serve.settings import Settings
 from bertc.serve.status import add_status
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 ENDPOINTS = [*tei.ENDPOINTS, *openai.ENDPOINTS, *rerank.ENDPOINTS, *pipelines.ENDPOINTS, *forward.ENDPOINTS]
 
@@ -42,8 +46,7 @@ def router(models: Any, *, status: bool = True, **settings: Any) -> APIRouter:
 
 def make_router(engine: Engine, status: bool = True, page: bool = False) -> APIRouter:
     made = APIRouter()
-    endpoints = [*ENDPOINTS, *_own_endpoints(engine)]
-    for endpoint in endpoints:
+    for endpoint in _endpoints(engine):
         add_endpoint(made, engine, endpoint)
     if status:
         add_status(made, engine, page)
@@ -68,11 +71,31 @@ def create_app(engine: Engine) -> FastAPI:
         redoc_url=None,
     )
     app.include_router(make_router(engine, page=True))
-    app.state.engine = engine
-    origins = engine.settings.cors_allow_origin
-    if origins:
-        app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"])
     return app
+
+
+class Shortcut:
+    """Takes requests to their endpoints without FastAPI's layers, which cost as much as all else that the server does.
+
+    The routes are in FastAPI all the same, which describes them and answers other methods.
+    """
+
+    def __init__(self, app: ASGIApp, engine: Engine) -> None:
+        self.app = app
+        self.engine = engine
+        self.endpoints = {path: endpoint for endpoint in _endpoints(engine) for path in endpoint.paths}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        endpoint = self.endpoints.get(scope["path"]) if scope["type"] == "http" else None
+        if endpoint is None or scope["method"] != "POST":
+            await self.app(scope, receive, send)
+            return
+        response = await Exchange(self.engine, Request(scope, receive)).answer(endpoint)
+        await response(scope, receive, send)
+
+
+def _endpoints(engine: Engine) -> list[Endpoint]:
+    return [*ENDPOINTS, *_own_endpoints(engine)]
 
 
 def _own_endpoints(engine: Engine) -> list[Endpoint]:

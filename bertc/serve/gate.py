@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import re
@@ -25,6 +26,8 @@ class Gate:
         self.app = app
         self.engine = engine
         self.tracer = tracer
+        self.prefix = os.urandom(6).hex()
+        self.numbers = itertools.count()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -32,7 +35,7 @@ class Gate:
             return
         start = time.perf_counter()
         given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
-        request_id = given if _ID.fullmatch(given) else os.urandom(8).hex().encode()
+        request_id = given if _ID.fullmatch(given) else f"{self.prefix}{next(self.numbers):06x}".encode()
         status = 500
 
         async def send_on(message: Message) -> None:

@@ -9,8 +9,10 @@ import socket
 import sys
 
 import uvicorn
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
 
-from bertc.serve.app import create_app
+from bertc.serve.app import Shortcut, create_app
 from bertc.serve.engine import Engine
 from bertc.serve.gate import Gate, make_tracer
 
@@ -30,16 +32,14 @@ class Server(uvicorn.Server):
     """
 
     def __init__(self, engine: Engine) -> None:
-        settings = engine.settings
-        tracer = make_tracer(settings.otlp_endpoint) if settings.otlp_endpoint else None
-        app = Gate(create_app(engine), engine, tracer)
         self.engine = engine
         super().__init__(
             uvicorn.Config(
-                app,
+                make_stack(engine),
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,
                 backlog=BACKLOG,
                 timeout_keep_alive=KEEP_ALIVE,
                 lifespan="on",
@@ -63,10 +63,20 @@ class Server(uvicorn.Server):
             await asyncio.sleep(0.05)
 
 
+def make_stack(engine: Engine) -> ASGIApp:
+    """The application behind what each request passes."""
+    settings = engine.settings
+    app: ASGIApp = Shortcut(create_app(engine), engine)
+    if settings.cors_allow_origin:
+        app = CORSMiddleware(app, settings.cors_allow_origin, allow_methods=["*"], allow_headers=["*"])
+    return Gate(app, engine, make_tracer(settings.otlp_endpoint) if settings.otlp_endpoint else None)
+
+
 def listen(hostname: str, port: int) -> socket.socket:
     """A listening socket; OSError when the address is taken."""
     family = socket.AF_INET6 if ":" in hostname else socket.AF_INET
     listener = socket.create_server((hostname, port), family=family, backlog=BACKLOG)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # which asyncio sets on sockets of its own only
     listener.set_inheritable(True)
     return listener
 

@@ -26,7 +26,7 @@ from tiny import add_modules, make_bert  # noqa: E402
 from bertc.serve.app import create_app  # noqa: E402
 from bertc.serve.engine import Engine  # noqa: E402
 from bertc.serve.served import Served  # noqa: E402
-from bertc.serve.server import Server  # noqa: E402
+from bertc.serve.server import Server, listen  # noqa: E402
 from bertc.serve.settings import Settings  # noqa: E402
 
 POOLING = "sentence_transformers.models.Pooling"
@@ -116,7 +116,7 @@ def url_of(folders: dict[str, Path]) -> Iterator[Callable[..., str]]:
     def start(*names: str, **settings: Any) -> str:
         engine = make_engine(folders, *names, shutdown_delay=0.0, **settings)
         server = Server(engine)
-        listener = socket.create_server(("127.0.0.1", 0))
+        listener = listen("127.0.0.1", 0)
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
         stops.append((server, thread))
