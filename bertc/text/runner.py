@@ -80,6 +80,17 @@ class Runner:
         """
         if batch_size is not None and batch_size < 1:
             raise InputError(f"batch_size must be at least 1, or None, not {batch_size}")
+        return self._generate(items, prepare, finish, batch_size, progress, options)
+
+    def _generate(
+        self,
+        items: Iterable[Item],
+        prepare: Callable[[list[Item], int], list[list[Encoding]]],
+        finish: Callable[[list[Encoding], list[Any]], Value],
+        batch_size: int | None,
+        progress: bool,
+        options: Mapping[str, Any] | None,
+    ) -> Iterator[Value]:
         total = len(items) if hasattr(items, "__len__") else None
         with _Progress(progress, total, batch_size or PROGRESS_ITEMS) as bar:
             for groups in _ahead(_chunks(items, batch_size), prepare):

@@ -74,9 +74,7 @@ class SentenceEncoder:
         root, directory, self.model, self.tokenizer = load_text_model(
             source, tokenizer=tokenizer, base=True, threads=threads, **hub
         )
-        task = directory.sentence_config.get("transformer_task", "feature-extraction")
-        if task != "feature-extraction":
-            raise UnsupportedError(f"{root.name}: a SentenceEncoder is for feature-extraction, this model for {task}")
+        _check_transformer(root.name, directory.sentence_config)
         config = root.json("config_sentence_transformers.json")
         self.modules = _choose_modules(load_modules(root), pooling, normalize)
         self.prompts = Prompts(prompts, default_prompt_name, config)
@@ -392,8 +390,8 @@ class SentenceEncoder:
         )
 
     def _stream(self, call: Call, texts: Iterable[Any], batch_size: int | None, progress: bool) -> Iterator[Any]:
-        yield from self._runner.stream(texts, call.prepare, call.finish, batch_size=batch_size, progress=progress)
-        call.overflow.report()
+        stream = self._runner.stream(texts, call.prepare, call.finish, batch_size=batch_size, progress=progress)
+        return _report_after(stream, call)
 
     def _encode_as(
         self, names: Sequence[str], inputs: Any, prompt_name: str | None, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -414,6 +412,19 @@ def _choose_modules(modules: list[Module], pooling: str | Sequence[str] | None, 
     if normalize and not any(isinstance(module, Normalize) for module in modules):
         modules = [*modules, Normalize()]
     return modules
+
+
+def _check_transformer(name: str, config: Mapping[str, Any]) -> None:
+    """Refuses what sentence-transformers 6 may save of a transformer, and bertc does not do."""
+    text = config.get("modality_config", {}).get("text", {})
+    for key, value, known in [
+        ("transformer_task", config.get("transformer_task"), (None, "feature-extraction")),
+        ("module_output_name", config.get("module_output_name"), (None, "token_embeddings")),
+        ("method_output_name", text.get("method_output_name"), (None, "last_hidden_state")),
+        ("processing_kwargs", config.get("processing_kwargs"), (None, {})),
+    ]:
+        if value not in known:
+            raise UnsupportedError(f"{name}: a SentenceEncoder cannot have {key} {value!r}, only {known[1]!r}")
 
 
 def _check_device(device: Any) -> None:
@@ -443,6 +454,11 @@ def _collect(values: Iterator[np.ndarray], count: int) -> np.ndarray:
     for i, value in enumerate(values, 1):
         result[i] = value
     return result
+
+
+def _report_after(values: Iterator[Any], call: Call) -> Iterator[Any]:
+    yield from values
+    call.overflow.report()
 
 
 def _quantize_each(call: Call, values: Iterator[Any]) -> Iterator[Any]:

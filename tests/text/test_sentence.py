@@ -348,6 +348,7 @@ def test_long_iterators_take_constant_memory(folder):
         (["a"] * 600 + [7], {}, "text 600: expected a str or a pair of them, got a int: 7"),
         (["a"], {"speed": 1, "colour": 2}, "does not know: colour, speed"),
         (["a"], {"batch_size": 0}, "batch_size"),
+        (iter(["a"]), {"batch_size": 0}, "batch_size"),
         (["a"], {"output_value": "vectors"}, "output_value"),
         (["a"], {"precision": "int4"}, "precision"),
         (["a"], {"truncate_dim": 0}, "truncate_dim"),
@@ -408,6 +409,39 @@ def test_damaged_directories(changed, modules, config, error, message):
     write(changed / "9_New" / "config.json", config)
     with pytest.raises(error, match=message):
         bertc.SentenceEncoder(changed)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"transformer_task": "fill-mask"},
+        {"module_output_name": "sentence_embedding"},
+        {"modality_config": {"text": {"method": "forward", "method_output_name": "pooler_output"}}},
+        {"processing_kwargs": {"text": {"max_length": 3}}},
+    ],
+    ids=str,
+)
+def test_what_a_transformer_may_be(changed, config):
+    plain = {"transformer_task": "feature-extraction", "module_output_name": "token_embeddings"}
+    write(changed / "sentence_bert_config.json", plain)
+    assert bertc.SentenceEncoder(changed).max_seq_length == 40
+    write(changed / "sentence_bert_config.json", plain | config)
+    with pytest.raises(bertc.UnsupportedError, match="transformer_task|output_name|processing_kwargs"):
+        bertc.SentenceEncoder(changed)
+
+
+def test_of_the_hub(folder, tmp_path, monkeypatch):
+    pytest.importorskip("huggingface_hub")
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    cache = tmp_path / "models--someone--letters"
+    shutil.copytree(folder, cache / "snapshots" / commit)
+    (cache / "refs").mkdir()
+    (cache / "refs" / "main").write_text(commit)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    code = "import bertc; print(bertc.SentenceEncoder('someone/letters').encode('abc').tobytes().hex())"
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert run.stdout.strip() == bertc.SentenceEncoder(folder).encode("abc").tobytes().hex()
 
 
 def test_a_model_without_a_tokenizer(bert):
