@@ -144,7 +144,7 @@ def model_features(result: Any) -> dict[str, np.ndarray]:
     for rank, name in ((2, "token_embeddings"), (1, "sentence_embedding")):
         for array in arrays:
             if isinstance(array, np.ndarray) and array.ndim == rank and array.dtype == np.float32:
-                return {name: array}
+                return {name: array if rank == 2 else array.copy()}
     raise InputError("the model gives neither vectors of tokens nor a vector of the text")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bertc._core import InputError
+from bertc._core import FormatError, InputError
 from bertc.text.warn import warn
 
 
@@ -15,6 +15,8 @@ class Prompts(dict[str, str]):
     def __init__(self, own: Mapping[str, str | None] | None, default: str | None, config: Mapping[str, Any]) -> None:
         """``own`` and ``default`` are the user's, before those of ``config``, config_sentence_transformers.json."""
         saved = config.get("prompts") or {}
+        if not isinstance(saved, dict) or not all(isinstance(text, (str, type(None))) for text in saved.values()):
+            raise FormatError(f"config_sentence_transformers.json: prompts must be texts by name, not {saved!r}")
         merged: dict[str, str | None] = {"query": None, "document": None, **(own or {})}
         for name, text in saved.items():
             if merged.get(name) is None:

@@ -416,11 +416,16 @@ def _choose_modules(modules: list[Module], pooling: str | Sequence[str] | None, 
 
 def _check_transformer(name: str, config: Mapping[str, Any]) -> None:
     """Refuses what sentence-transformers 6 may save of a transformer, and bertc does not do."""
-    text = config.get("modality_config", {}).get("text", {})
+    modalities = config.get("modality_config")
+    text = modalities.get("text") if isinstance(modalities, dict) else None
     for key, value, known in [
         ("transformer_task", config.get("transformer_task"), (None, "feature-extraction")),
         ("module_output_name", config.get("module_output_name"), (None, "token_embeddings")),
-        ("method_output_name", text.get("method_output_name"), (None, "last_hidden_state")),
+        (
+            "method_output_name",
+            text.get("method_output_name") if isinstance(text, dict) else None,
+            (None, "last_hidden_state"),
+        ),
         ("processing_kwargs", config.get("processing_kwargs"), (None, {})),
     ]:
         if value not in known:

@@ -38,7 +38,7 @@ class Tokenizer:
         backend.no_padding()
         self.backend = backend
         self.max_length = directory.max_length
-        self.truncation_side: str = config.get("truncation_side", "right")
+        self.truncation_side: str = "left" if config.get("truncation_side") == "left" else "right"
         self._special = {name: directory.special_token(name) or self._guess(name) for name in SPECIAL}
 
     @classmethod

@@ -220,7 +220,7 @@ def test_truncation(plain):
         assert same(plain.encode(texts, truncation="ignore"), cut)
         assert same(plain.encode(LONG[:19]), cut[1])
         windows = plain.encode(texts, truncation="window")
-    with pytest.raises(bertc.InputError, match="2 texts do not fit"):
+    with pytest.raises(bertc.InputError, match="2 texts were longer than"):
         plain.encode(texts, truncation="error")
     assert same(windows[::2], cut[::2])
     parts = np.stack([plain.encode(part) for part in (LONG[:19], LONG[20:39], LONG[40:])])
@@ -401,6 +401,7 @@ def entry(kind: str, path: str = "9_New") -> dict[str, str]:
             bertc.UnsupportedError,
             "os",
         ),
+        ([entry("Transformer", ""), entry("Normalize")], {"module_input_name": "x"}, bertc.UnsupportedError, "'x'"),
         ({}, {}, bertc.FormatError, "expected a list"),
     ],
 )
@@ -442,6 +443,20 @@ def test_of_the_hub(folder, tmp_path, monkeypatch):
     code = "import bertc; print(bertc.SentenceEncoder('someone/letters').encode('abc').tobytes().hex())"
     run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert run.stdout.strip() == bertc.SentenceEncoder(folder).encode("abc").tobytes().hex()
+
+
+def test_modules_that_do_not_fit(changed):
+    write(changed / "1_Pooling" / "config.json", {"pooling_mode": "cls"})
+    with pytest.raises(
+        bertc.FormatError, match="Dense\\(32 to 8\\) takes vectors of 32, the module before it gives 16"
+    ):
+        bertc.SentenceEncoder(changed).encode("a")
+
+
+def test_prompts_that_are_none(changed):
+    write(changed / "config_sentence_transformers.json", {"prompts": ["a"]})
+    with pytest.raises(bertc.FormatError, match="prompts must be texts by name"):
+        bertc.SentenceEncoder(changed)
 
 
 def test_a_model_without_a_tokenizer(bert):
