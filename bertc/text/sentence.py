@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain
 from typing import Any, ClassVar
 
@@ -14,14 +15,14 @@ import numpy as np
 from bertc._core import InputError, UnsupportedError
 from bertc.text import similarity as similarities
 from bertc.text.batcher import Batcher
-from bertc.text.call import Call, model_features
+from bertc.text.call import Call
 from bertc.text.loading import load_text_model
 from bertc.text.modules import Module, Normalize, load_modules
 from bertc.text.pooling import Pooling
 from bertc.text.prompts import Prompts
 from bertc.text.runner import CALL_TOKENS, Runner
 from bertc.text.truncation import POLICIES, Truncation
-from bertc.text.windows import Windows, check_spans, finish_spans, finish_windows
+from bertc.text.windows import check_spans, finish_tokens, finish_windows, pool_spans
 
 logger = logging.getLogger("bertc")
 
@@ -228,35 +229,36 @@ class SentenceEncoder:
             offsets=True,
         )
 
-        def finish(encodings: list[Any], results: list[Any]) -> Windows:
-            return finish_windows(call, encodings, results)
-
         texts = _as_texts(inputs)
-        values = self._runner.stream(texts, call.prepare, finish, batch_size=batch_size)
+        values = self._runner.stream(texts, call.prepare, partial(finish_windows, call), batch_size=batch_size)
         if isinstance(texts, Iterator):
             return values
         return next(values) if isinstance(inputs, str) else list(values)
 
     def encode_spans(
         self,
-        text: str,
-        spans: Iterable[tuple[int, int]],
+        inputs: Any,
+        spans: Any,
         *,
         stride: int = 0,
         prompt_name: str | None = None,
         prompt: str | None = None,
+        batch_size: int | None = None,
         normalize_embeddings: bool = False,
         truncate_dim: int | None = None,
-    ) -> np.ndarray:
+    ) -> Any:
         """[spans, d]: late chunking. The whole text is embedded once, then the tokens of each span are pooled.
 
-        The pooling is the model's own, or the mean where that is of the first or last token only. A span is
-        (begin, end) in characters of ``text``. A text that is longer than the model takes is embedded in windows;
-        ``stride`` tokens of each are seen again, as context, by the next one.
+        ``spans`` are (begin, end) in characters of the text; of a list of texts, a list of them for each, which gives a
+        list of arrays. The pooling is the model's own, or the mean where that is of the first or last token only. A
+        text that is longer than the model takes is embedded in windows; ``stride`` tokens of each are seen again, as
+        context, by the next one.
         """
-        if not isinstance(text, str):
-            raise InputError(f"encode_spans() takes one text, a str, not a {type(text).__name__}")
-        checked = check_spans(text, spans)
+        single = isinstance(inputs, str)
+        texts, all_spans = ([inputs], [spans]) if single else (list(inputs), list(spans))
+        if len(texts) != len(all_spans):
+            raise InputError(f"there are spans for {len(all_spans)} texts, but {len(texts)} texts")
+        checked = [check_spans(text, own) for text, own in zip(texts, all_spans)]
         call = self._call(
             prompt_name,
             prompt,
@@ -266,11 +268,9 @@ class SentenceEncoder:
             normalize_embeddings=normalize_embeddings,
             offsets=True,
         )
-        encodings = call.prepare([text], 0)[0]
-        tokens = [model_features(result).get("token_embeddings") for result in self._runner.run_each(encodings)]
-        if any(array is None for array in tokens):
-            raise InputError("the model gives a vector for each text only, none for its tokens")
-        return finish_spans(call, encodings, tokens, checked)
+        tokens = self._runner.stream(texts, call.prepare, partial(finish_tokens, call), batch_size=batch_size)
+        result = [pool_spans(call, own, spans) for own, spans in zip(tokens, checked)]
+        return result[0] if single else result
 
     # ---- comparing ----
 

@@ -263,6 +263,11 @@ def test_spans(plain, encoder):
         with pytest.raises(bertc.InputError, match=message):
             plain.encode_spans(LONG, spans)
     assert encoder.encode_spans("ab cd", [(0, 2)]).shape == (1, 8)
+    many = plain.encode_spans(["a b c d e", LONG], [[(0, 3), (8, 9)], [(16, 25)]], stride=5)
+    assert same(many, [vectors[::2].copy(), vector[None]])
+    for texts, spans in ((["a"], []), ([("a", "b")], [[(0, 1)]]), ("a", [[0, 1, 2]]), ("a", [0])):
+        with pytest.raises(bertc.InputError, match="span"):
+            plain.encode_spans(texts, spans)
 
 
 # ---- coroutines ----
