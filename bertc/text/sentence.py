@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any, ClassVar
@@ -15,6 +14,7 @@ from bertc._core import InputError, UnsupportedError
 from bertc.text import similarity as similarities
 from bertc.text.batcher import Batcher
 from bertc.text.call import Call, model_features
+from bertc.text.inputs import as_texts, check_device, check_unknown, shows_progress
 from bertc.text.loading import load_text_model
 from bertc.text.modules import Module, Normalize, load_modules
 from bertc.text.pooling import Pooling
@@ -22,8 +22,6 @@ from bertc.text.prompts import Prompts
 from bertc.text.runner import CALL_TOKENS, Runner
 from bertc.text.truncation import POLICIES, Truncation
 from bertc.text.windows import Windows, check_spans, finish_spans, finish_windows
-
-logger = logging.getLogger("bertc")
 
 _Job = tuple[list[Any], Callable[[list[Any], list[Any]], Any]]  # encodings, and what makes a value of their results
 
@@ -67,7 +65,7 @@ class SentenceEncoder:
         local_files_only: bool = False,
         trust_remote_code: bool = False,
     ) -> None:
-        _check_device(device)
+        check_device(device)
         if truncation not in POLICIES:
             raise InputError(f"truncation must be one of {', '.join(POLICIES)}, not {truncation!r}")
         hub = {"revision": revision, "token": token, "local_files_only": local_files_only}
@@ -129,11 +127,10 @@ class SentenceEncoder:
         """
         inputs = kwargs.pop("sentences", inputs)
         kwargs.pop("task", None)
-        if kwargs:
-            raise InputError(f"encode() got keywords that it does not know: {', '.join(sorted(kwargs))}")
+        check_unknown(kwargs, "encode")
         if convert_to_tensor and output_value == "sentence_embedding":
             raise InputError("bertc makes NumPy arrays; for a tensor, torch.from_numpy(encoder.encode(...))")
-        _check_device(device)
+        check_device(device)
         call = self._call(
             prompt_name,
             prompt,
@@ -144,10 +141,8 @@ class SentenceEncoder:
             precision=precision,
             normalize_embeddings=normalize_embeddings,
         )
-        if show_progress_bar is None:
-            show_progress_bar = logger.getEffectiveLevel() in (logging.INFO, logging.DEBUG)
-        texts = _as_texts(inputs)
-        values = self._stream(call, texts, batch_size, show_progress_bar)
+        texts = as_texts(inputs)
+        values = self._stream(call, texts, batch_size, shows_progress(show_progress_bar))
         if isinstance(texts, Iterator):
             return _quantize_each(call, values)
         if output_value != "sentence_embedding":
@@ -192,7 +187,7 @@ class SentenceEncoder:
             precision=precision,
             normalize_embeddings=normalize_embeddings,
         )
-        texts = _as_texts(inputs)
+        texts = as_texts(inputs)
         if isinstance(texts, Iterator):
             raise InputError("aencode() takes a text or a list of them, no iterator")
         groups = await asyncio.to_thread(call.prepare, texts, 0)
@@ -233,7 +228,7 @@ class SentenceEncoder:
         def finish(encodings: list[Any], results: list[Any]) -> Windows:
             return finish_windows(call, encodings, results)
 
-        texts = _as_texts(inputs)
+        texts = as_texts(inputs)
         values = self._runner.stream(texts, call.prepare, finish, batch_size=batch_size)
         if isinstance(texts, Iterator):
             return values
@@ -363,7 +358,7 @@ class SentenceEncoder:
 
     def to(self, device: Any) -> SentenceEncoder:
         """Returns the encoder for "cpu", the only device."""
-        _check_device(device)
+        check_device(device)
         return self
 
     def __repr__(self) -> str:
@@ -414,23 +409,6 @@ def _choose_modules(modules: list[Module], pooling: str | Sequence[str] | None, 
     if normalize and not any(isinstance(module, Normalize) for module in modules):
         modules = [*modules, Normalize()]
     return modules
-
-
-def _check_device(device: Any) -> None:
-    for one in device if isinstance(device, (list, tuple)) else [device]:
-        if one is not None and str(one).partition(":")[0] != "cpu":
-            raise UnsupportedError(f"bertc runs on the CPU only, not on {one}")
-
-
-def _as_texts(inputs: Any) -> list[Any] | Iterator[Any]:
-    """The texts of a call as a list, or as an iterator when they are not all there yet."""
-    if isinstance(inputs, str):
-        return [inputs]
-    if isinstance(inputs, (bytes, Mapping)) or not isinstance(inputs, Iterable):
-        raise InputError(f"expected a str, a list of them, or an iterator, got a {type(inputs).__name__}")
-    if isinstance(inputs, np.ndarray):
-        return inputs.tolist()
-    return list(inputs) if isinstance(inputs, Sized) else iter(inputs)
 
 
 def _collect(values: Iterator[np.ndarray], count: int) -> np.ndarray:
