@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from bertc.text.base import TextModel, first_output
 from bertc.text.inputs import check_device, check_unknown
 from bertc.text.modules import ACTIVATIONS, load_modules
 from bertc.text.truncation import Truncation
+from bertc.text.warn import warn
 
 Activation = Callable[[np.ndarray], np.ndarray]
 
@@ -156,7 +156,7 @@ class CrossEncoder(TextModel):
         if isinstance(name, str):
             if name.startswith("torch."):
                 return find_activation(name)
-            warnings.warn(f"{self.directory.name}: its activation {name!r} is unknown and not used", stacklevel=3)
+            warn(f"{self.directory.name}: its activation {name!r} is unknown and not used")
         return find_activation("Sigmoid" if self.num_labels == 1 else "Identity")
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from bertc._core import FormatError, UnsupportedError
 from bertc.state import load_state_dict
 from bertc.text.directory import Directory
+from bertc.text.fields import field
 from bertc.text.pooling import Pooling
 
 Module = Callable[[dict[str, Any]], None]
@@ -56,8 +57,7 @@ class Dense:
         if kind not in ACTIVATIONS:
             raise UnsupportedError(f"{where}: activation_function {name!r} is not of {', '.join(ACTIVATIONS)}")
         self.activation = ACTIVATIONS[kind]
-        self.source = config.get("module_input_name", "sentence_embedding")
-        self.target = config.get("module_output_name") or self.source
+        self.source, self.target = _names(config, where)
         weights = _read_weights(directory)
         self.weight = _matrix(weights, "linear.weight", 2, where)
         self.bias = _matrix(weights, "linear.bias", 1, where) if config.get("bias", True) else None
@@ -69,6 +69,8 @@ class Dense:
             raise FormatError(f"{where}: linear.bias has {len(self.bias)} values for {len(self.weight)} outputs")
 
     def __call__(self, features: dict[str, Any]) -> None:
+        if self.source not in features:
+            raise FormatError(f"a Dense module takes {self.source!r}, which no module before it makes")
         x = features[self.source]
         if x.shape[-1] != self.weight.shape[1]:
             raise FormatError(
@@ -105,9 +107,7 @@ class Normalize:
     """Scales to length one."""
 
     def __init__(self, directory: Directory | None = None, config: dict[str, Any] | None = None) -> None:
-        config = config or {}
-        self.source = config.get("module_input_name", "sentence_embedding")
-        self.target = config.get("module_output_name") or self.source
+        self.source, self.target = _names(config or {}, "Normalize")
 
     def __call__(self, features: dict[str, Any]) -> None:
         if self.source in features:
@@ -147,6 +147,12 @@ def _load_module(directory: Directory, kind: str, path: str) -> Module:
     if made is None:
         raise UnsupportedError(f"{directory.file('modules.json')}: bertc has no module {kind}")
     return made(folder, config)
+
+
+def _names(config: dict[str, Any], where: str) -> tuple[str, str]:
+    """The features that a module reads and writes."""
+    source = field(config, "module_input_name", str, where) or "sentence_embedding"
+    return source, field(config, "module_output_name", str, where) or source
 
 
 def _read_weights(directory: Directory) -> dict[str, np.ndarray]:

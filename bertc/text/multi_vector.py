@@ -42,7 +42,7 @@ class MultiVectorEncoder(TextModel):
     def __init__(self, model: Any, *, similarity_fn_name: str | None = None, **options: Any) -> None:
         super().__init__(model, **options)
         saved = self.config.get("similarity_fn_name")
-        self.similarity_fn_name = similarity_fn_name or (saved if saved in SIMILARITIES else "maxsim")
+        self.similarity_fn_name = similarity_fn_name or (saved if saved in list(SIMILARITIES) else "maxsim")
         self._layers = self._read_layers()
         self._register_markers()
         self._skipped = np.array(self._known_tokens(self.settings.skipped), np.int64)

@@ -47,7 +47,7 @@ class SparseEncoder(TextModel):
             self.config.get("max_active_dims") if max_active_dims is None else max_active_dims
         )
         saved = self.config.get("similarity_fn_name")
-        self.similarity_fn_name = similarity_fn_name or (saved if saved in MEASURES else "dot")
+        self.similarity_fn_name = similarity_fn_name or (saved if saved in list(MEASURES) else "dot")
         self.size = len(self._pool(self.runner.run([self.tokenizer.encode("")])[0]))
         self._static = read_static(self._routes["query"], self.tokenizer, self.size) if self._routes else None
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -152,3 +153,10 @@ def test_refusals(folder, encoder):
 def test_a_model_without_scores(tmp_path):
     with pytest.raises(bertc.UnsupportedError, match="no scores"):
         bertc.CrossEncoder(make_bert(tmp_path))
+
+
+def test_threads_share_it(encoder):
+    expected = encoder.predict(PAIRS)
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(encoder.predict, [PAIRS] * 32))
+    assert all(np.array_equal(result, expected) for result in results)
