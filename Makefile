@@ -98,7 +98,7 @@ $(VENV)/made-editable: pyproject.toml | $(VENV)/made-core
 	touch $@
 
 $(VENV)/made-test: $(VENV)/made-minilm
-	$(VENV)/bin/pip install -q pytest hypothesis tqdm
+	$(VENV)/bin/pip install -q pytest hypothesis tqdm nbclient ipykernel matplotlib fastapi
 	touch $@
 
 $(VENV)/made-minilm: $(VENV)/made-base
@@ -108,6 +108,7 @@ $(VENV)/made-minilm: $(VENV)/made-base
 
 $(VENV)/made-torch: $(VENV)/made-test
 	$(VENV)/bin/pip install -q '$(TORCH)' $(TRANSFORMERS)
+	$(VENV)/bin/pip install -q $(filter onnx%,$(RIVALS)) || echo "ONNX does not install here: its parity tests are skipped"
 	touch $@
 
 $(VENV)/made-bench: $(VENV)/made-torch

@@ -13,6 +13,7 @@ from bertc.state import from_state_dict, load_state_dict
 
 if TYPE_CHECKING:
     from bertc.text.cross_encoder import CrossEncoder as CrossEncoder
+    from bertc.text.m3 import M3Encoder as M3Encoder
     from bertc.text.multi_vector import MultiVectorEncoder as MultiVectorEncoder
     from bertc.text.pipelines import pipeline as pipeline
     from bertc.text.quantize import quantize_embeddings as quantize_embeddings
@@ -40,6 +41,7 @@ __all__ = [
 # What needs the extra `text` is imported when it is asked for: `import bertc` stays quick, and works without it.
 _TEXT = {
     "CrossEncoder": "cross_encoder",
+    "M3Encoder": "m3",
     "MultiVectorEncoder": "multi_vector",
     "SentenceEncoder": "sentence",
     "SparseEncoder": "sparse",

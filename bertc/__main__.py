@@ -1,4 +1,4 @@
-"""python -m bertc: show what a model file holds, or write its weights as safetensors."""
+"""python -m bertc: what a model file holds, its weights as safetensors, and what models say of texts."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ import numpy as np
 
 import bertc
 from bertc import safetensors
+from bertc.cli.parser import add_commands
+from bertc.notebook import describe_calls
 
 
 class Weight(NamedTuple):
@@ -75,11 +77,7 @@ def show(path: Path, graph: bool, weights: bool) -> None:
 
 
 def _describe_calls(model: bertc.Model) -> list[str]:
-    try:
-        inputs, outputs = model.inputs, str(model.outputs)
-    except bertc.InputError:  # nothing is known before the first call
-        inputs = [bertc.Input(*param) for param in model._core.params()]
-        outputs = "known after the first call"
+    inputs, outputs = describe_calls(model)
     arguments = [f"  {x.name}: {x.type}" + ("" if x.required else ", optional") for x in inputs]
     return ["inputs:", *arguments, f"outputs: {outputs}"]
 
@@ -142,19 +140,27 @@ def main(arguments: list[str] | None = None) -> int:
     command.add_argument("path", type=Path, metavar="FILE", help="a model file or directory, or a file of weights")
     command.add_argument("--graph", action=argparse.BooleanOptionalAction, default=True, help="print the fused graph")
     command.add_argument("--weights", action="store_true", help="list the weights")
+    command.set_defaults(run=lambda options: show(options.path, options.graph, options.weights))
     command = commands.add_parser("convert", help="write model.safetensors, and config.json if the source has one")
     command.add_argument("path", type=Path, metavar="IN", help="a model file or directory, or a file of weights")
     command.add_argument("directory", type=Path, metavar="OUT", help="the directory to write to; made if need be")
-    options = vars(parser.parse_args(arguments))
-    run = {"show": show, "convert": convert}[options.pop("command")]
+    command.set_defaults(run=lambda options: convert(options.path, options.directory))
+    add_commands(commands)
+    options, more = parser.parse_known_args(arguments)
+    if more and (not hasattr(options, "texts") or any(text.startswith("-") for text in more)):
+        parser.error(f"unrecognized arguments: {' '.join(more)}")
+    if more:  # argparse takes no texts behind an option that is behind the model
+        options.texts += more
     try:
-        run(**options)
+        options.run(options)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (bertc.Error, OSError, ValueError, MemoryError) as error:
+    except (bertc.Error, ImportError, OSError, ValueError, MemoryError) as error:
         print(f"error: {error or type(error).__name__}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130  # as shells have it
     return 0
 
 

@@ -45,6 +45,8 @@ def load_text_model(
         model = _load_base(folder, threads) if base else load(folder.path, threads)
         lowercase = bool(folder.sentence_config.get("do_lower_case"))
         return Loaded(directory, folder, model, Tokenizer.of(folder if tokenizer is None else tokenizer, lowercase))
+    if is_path(source) and not os.path.exists(source):
+        raise FileNotFoundError(f"{os.fsdecode(source)}: no such file or directory")
     if tokenizer is None:
         raise InputError("a model that is not a directory needs tokenizer=, a directory or a tokenizer.json")
     model = source if isinstance(source, Model) else load(source, **options)

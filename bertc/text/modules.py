@@ -15,6 +15,7 @@ import numpy as np
 from bertc._core import FormatError, UnsupportedError
 from bertc.state import load_state_dict
 from bertc.text.directory import Directory
+from bertc.text.fields import field
 from bertc.text.pooling import Pooling
 
 Module = Callable[[dict[str, Any]], None]
@@ -67,6 +68,8 @@ class Dense:
             self.residual = _take(weights, "residual.weight", (outputs, inputs), where)
 
     def __call__(self, features: dict[str, Any]) -> None:
+        if self.source not in features:
+            raise FormatError(f"a Dense module takes {self.source!r}, which no module before it makes")
         x = features[self.source]
         _check_width(self, x, self.weight.shape[1])
         y = _product(self.weight, x)
@@ -143,6 +146,12 @@ def _load_module(directory: Directory, kind: str, path: str) -> Module:
     return made(folder, config)
 
 
+def _names(config: dict[str, Any], where: str) -> tuple[str, str]:
+    """The features that a module reads and writes."""
+    source = field(config, "module_input_name", str, where) or "sentence_embedding"
+    return source, field(config, "module_output_name", str, where) or source
+
+
 def _read_weights(directory: Directory) -> dict[str, np.ndarray]:
     if directory.path is None or not directory.path.is_dir():
         raise FormatError(f"{directory.path}: there is no such folder, which modules.json names")
@@ -165,16 +174,6 @@ def _check_width(module: Module, x: np.ndarray, width: int) -> None:
         raise FormatError(f"{module!r} takes vectors of {width}, the module before it gives {x.shape[-1]}")
 
 
-def _names(config: dict[str, Any], where: str) -> tuple[str, str]:
-    """Which feature a module reads and which one it writes."""
-    source = config.get("module_input_name", "sentence_embedding")
-    target = config.get("module_output_name") or source
-    for name in (source, target):
-        if name not in ("sentence_embedding", "token_embeddings"):
-            raise UnsupportedError(f"{where}: a module cannot read or write {name!r}")
-    return source, target
-
-
 def _product(weight: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """weight @ x of one vector; of tokens row by row, so that a row's bits do not depend on their number."""
-    return weight @ x if x.ndim == 1 else np.stack([weight @ row for row in x])
+    """weight @ x of one vector, or of each of a text's tokens."""
+    return x @ weight.T if x.ndim > 1 else weight @ x

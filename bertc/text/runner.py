@@ -41,22 +41,28 @@ class Runner:
     """A model that is called with encodings. It never changes; threads may share it."""
 
     def __init__(
-        self, model: Model, inputs: Mapping[str, str] | None = None, config: Mapping[str, Any] | None = None
+        self,
+        model: Model,
+        inputs: Mapping[str, str] | None = None,
+        config: Mapping[str, Any] | None = None,
+        call_tokens: int = CALL_TOKENS,
     ) -> None:
         """``inputs`` says what arguments with unusual names are, {"argument_1": "input_ids"}; ``config``: config.json.
 
+        ``call_tokens`` are those of one call, to be lowered for models with large results.
         InputError when a required argument is none of input_ids, token_type_ids, attention_mask and position_ids.
         """
         self.model = model
         self.columns = _columns(model, inputs or {}, config or {})
+        self.call_tokens = call_tokens
 
     def run(self, encodings: Sequence[Encoding], **options: Any) -> list[Any]:
         """One result an encoding, as Model.run_packed gives it; ``options`` are further arguments of the model."""
         return list(self.run_each(encodings, options))
 
     def run_each(self, encodings: Sequence[Encoding], options: Mapping[str, Any] | None = None) -> Iterator[Any]:
-        """The results of run() one after the other: no more are held than one call of CALL_TOKENS gives."""
-        for start, stop in _split([len(encoding) for encoding in encodings]):
+        """The results of run() one after the other: no more are held than one call of the model gives."""
+        for start, stop in _split([len(encoding) for encoding in encodings], self.call_tokens):
             part = encodings[start:stop]
             columns = {name: [_COLUMNS[role](encoding) for encoding in part] for name, role in self.columns.items()}
             yield from self.model.run_packed(**columns, **(options or {}))
@@ -133,11 +139,11 @@ def _has_segments(config: Mapping[str, Any]) -> bool:
     return not isinstance(count, int) or count > 1
 
 
-def _split(lengths: list[int]) -> Iterator[tuple[int, int]]:
-    """Where calls of about CALL_TOKENS begin and end."""
+def _split(lengths: list[int], limit: int) -> Iterator[tuple[int, int]]:
+    """Where calls of so many tokens begin and end."""
     start = total = 0
     for i, length in enumerate(lengths):
-        if total and total + length > CALL_TOKENS:
+        if total and total + length > limit:
             yield start, i
             start, total = i, 0
         total += length

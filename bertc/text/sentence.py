@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import chain
@@ -16,6 +15,7 @@ from bertc._core import InputError, UnsupportedError
 from bertc.text import similarity as similarities
 from bertc.text.batcher import Batcher
 from bertc.text.call import Call
+from bertc.text.inputs import as_texts, check_device, check_unknown, shows_progress
 from bertc.text.loading import load_text_model
 from bertc.text.modules import Module, Normalize, load_modules
 from bertc.text.pooling import Pooling
@@ -23,8 +23,6 @@ from bertc.text.prompts import Prompts
 from bertc.text.runner import CALL_TOKENS, Runner
 from bertc.text.truncation import POLICIES, Truncation
 from bertc.text.windows import check_spans, finish_tokens, finish_windows, pool_spans
-
-logger = logging.getLogger("bertc")
 
 _Job = tuple[list[Any], Callable[[list[Any], list[Any]], Any]]  # encodings, and what makes a value of their results
 
@@ -68,7 +66,7 @@ class SentenceEncoder:
         local_files_only: bool = False,
         trust_remote_code: bool = False,
     ) -> None:
-        _check_device(device)
+        check_device(device)
         if truncation not in POLICIES:
             raise InputError(f"truncation must be one of {', '.join(POLICIES)}, not {truncation!r}")
         hub = {"revision": revision, "token": token, "local_files_only": local_files_only}
@@ -128,11 +126,10 @@ class SentenceEncoder:
         """
         inputs = kwargs.pop("sentences", inputs)
         kwargs.pop("task", None)
-        if kwargs:
-            raise InputError(f"encode() got keywords that it does not know: {', '.join(sorted(kwargs))}")
+        check_unknown(kwargs, "encode")
         if convert_to_tensor and output_value == "sentence_embedding":
             raise InputError("bertc makes NumPy arrays; for a tensor, torch.from_numpy(encoder.encode(...))")
-        _check_device(device)
+        check_device(device)
         call = self._call(
             prompt_name,
             prompt,
@@ -143,10 +140,8 @@ class SentenceEncoder:
             precision=precision,
             normalize_embeddings=normalize_embeddings,
         )
-        if show_progress_bar is None:
-            show_progress_bar = logger.getEffectiveLevel() in (logging.INFO, logging.DEBUG)
-        texts = _as_texts(inputs)
-        values = self._stream(call, texts, batch_size, show_progress_bar)
+        texts = as_texts(inputs)
+        values = self._stream(call, texts, batch_size, shows_progress(show_progress_bar))
         if isinstance(texts, Iterator):
             return _quantize_each(call, values)
         if output_value != "sentence_embedding":
@@ -191,7 +186,7 @@ class SentenceEncoder:
             precision=precision,
             normalize_embeddings=normalize_embeddings,
         )
-        texts = _as_texts(inputs)
+        texts = as_texts(inputs)
         if isinstance(texts, Iterator):
             raise InputError("aencode() takes a text or a list of them, no iterator")
         groups = await asyncio.to_thread(call.prepare, texts, 0)
@@ -229,7 +224,7 @@ class SentenceEncoder:
             offsets=True,
         )
 
-        texts = _as_texts(inputs)
+        texts = as_texts(inputs)
         values = self._runner.stream(texts, call.prepare, partial(finish_windows, call), batch_size=batch_size)
         if isinstance(texts, Iterator):
             return values
@@ -361,7 +356,7 @@ class SentenceEncoder:
 
     def to(self, device: Any) -> SentenceEncoder:
         """Returns the encoder for "cpu", the only device."""
-        _check_device(device)
+        check_device(device)
         return self
 
     def __repr__(self) -> str:
@@ -430,23 +425,6 @@ def _check_transformer(name: str, config: Mapping[str, Any]) -> None:
     ]:
         if value not in known:
             raise UnsupportedError(f"{name}: a SentenceEncoder cannot have {key} {value!r}, only {known[1]!r}")
-
-
-def _check_device(device: Any) -> None:
-    for one in device if isinstance(device, (list, tuple)) else [device]:
-        if one is not None and str(one).partition(":")[0] != "cpu":
-            raise UnsupportedError(f"bertc runs on the CPU only, not on {one}")
-
-
-def _as_texts(inputs: Any) -> list[Any] | Iterator[Any]:
-    """The texts of a call as a list, or as an iterator when they are not all there yet."""
-    if isinstance(inputs, str):
-        return [inputs]
-    if isinstance(inputs, (bytes, Mapping)) or not isinstance(inputs, Iterable):
-        raise InputError(f"expected a str, a list of them, or an iterator, got a {type(inputs).__name__}")
-    if isinstance(inputs, np.ndarray):
-        return inputs.tolist()
-    return list(inputs) if isinstance(inputs, Sized) else iter(inputs)
 
 
 def _collect(values: Iterator[np.ndarray], count: int) -> np.ndarray:

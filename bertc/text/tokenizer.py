@@ -9,7 +9,7 @@ from bertc._core import FormatError, InputError
 from bertc.text.directory import Directory
 
 try:
-    from tokenizers import Encoding, normalizers, processors
+    from tokenizers import Encoding, models, normalizers, processors
     from tokenizers import Tokenizer as Backend
 except ImportError as error:
     raise ImportError(f"text needs the tokenizers library: pip install bertc[text] ({error})") from error
@@ -18,6 +18,7 @@ Strategy = Literal["longest_first", "only_first", "only_second"]
 STRATEGIES = ("longest_first", "only_first", "only_second")
 SPECIAL = ("cls_token", "sep_token", "mask_token", "pad_token", "unk_token", "bos_token", "eos_token")
 _SECOND = processors.TemplateProcessing(single="$A:1")  # windows of a pair keep the type ids from before
+_SPACED = (" .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", " 're")  # before clean-up
 NO_LIMIT = 10**9  # transformers writes 1e30 where a tokenizer has none
 
 
@@ -38,6 +39,8 @@ class Tokenizer:
         backend.no_padding()
         self.backend = backend
         self.max_length = directory.max_length
+        is_bpe = isinstance(backend.model, models.BPE)  # whose decoder gives the text as it was
+        self._tidies = bool(config.get("clean_up_tokenization_spaces")) and not is_bpe
         self.truncation_side: str = "left" if config.get("truncation_side") == "left" else "right"
         self._special = {name: directory.special_token(name) or self._guess(name) for name in SPECIAL}
 
@@ -109,7 +112,10 @@ class Tokenizer:
 
     def decode(self, ids: Sequence[int], skip_special_tokens: bool = True) -> str:
         """The text of ids."""
-        return self.backend.decode([int(i) for i in ids], skip_special_tokens=skip_special_tokens)
+        text = self.backend.decode([int(i) for i in ids], skip_special_tokens=skip_special_tokens)
+        for spaced in _SPACED if self._tidies else ():
+            text = text.replace(spaced, spaced.strip())
+        return text
 
     def special_count(self, pair: bool = False) -> int:
         """How many special tokens a text, or a pair of them, gets."""
