@@ -19,6 +19,8 @@ from bertc.text.fields import field
 from bertc.text.pooling import Pooling
 
 Module = Callable[[dict[str, Any]], None]
+FEATURES = ("sentence_embedding", "token_embeddings")
+SCORES = "scores"  # what a cross-encoder's last module may make
 EPSILON = 1e-12  # torch.nn.functional.normalize's
 _ERF = np.frompyfunc(math.erf, 1, 1)
 
@@ -146,12 +148,6 @@ def _load_module(directory: Directory, kind: str, path: str) -> Module:
     return made(folder, config)
 
 
-def _names(config: dict[str, Any], where: str) -> tuple[str, str]:
-    """The features that a module reads and writes."""
-    source = field(config, "module_input_name", str, where) or "sentence_embedding"
-    return source, field(config, "module_output_name", str, where) or source
-
-
 def _read_weights(directory: Directory) -> dict[str, np.ndarray]:
     if directory.path is None or not directory.path.is_dir():
         raise FormatError(f"{directory.path}: there is no such folder, which modules.json names")
@@ -172,6 +168,15 @@ def _take(weights: dict[str, np.ndarray], name: str, shape: tuple[int | None, ..
 def _check_width(module: Module, x: np.ndarray, width: int) -> None:
     if x.shape[-1] != width:
         raise FormatError(f"{module!r} takes vectors of {width}, the module before it gives {x.shape[-1]}")
+
+
+def _names(config: dict[str, Any], where: str) -> tuple[str, str]:
+    """Which feature a module reads and which one it writes."""
+    source = field(config, "module_input_name", str, where) or FEATURES[0]
+    target = field(config, "module_output_name", str, where) or source
+    if source not in FEATURES or target not in (*FEATURES, SCORES):
+        raise UnsupportedError(f"{where}: a module cannot read {source!r} and write {target!r}")
+    return source, target
 
 
 def _product(weight: np.ndarray, x: np.ndarray) -> np.ndarray:

@@ -124,7 +124,7 @@ def test_modules_that_score(tmp_path):
     assert encoder.predict(PAIRS) == pytest.approx(
         hidden @ weights["linear.weight"].T + weights["linear.bias"], abs=1e-5
     )
-    dense["module_output_name"] = "other"
+    dense["module_output_name"] = "sentence_embedding"
     (folder / "2_Dense" / "config.json").write_text(json.dumps(dense))
     with pytest.raises(bertc.UnsupportedError, match="scores"):
         bertc.CrossEncoder(folder)

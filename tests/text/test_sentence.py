@@ -413,7 +413,7 @@ def entry(kind: str, path: str = "9_New") -> dict[str, str]:
             bertc.UnsupportedError,
             "os",
         ),
-        ([entry("Transformer", ""), entry("Normalize")], {"module_input_name": 1}, bertc.FormatError, "must be a text"),
+        ([entry("Transformer", ""), entry("Normalize")], {"module_input_name": "x"}, bertc.UnsupportedError, "'x'"),
         ({}, {}, bertc.FormatError, "expected a list"),
     ],
 )
