@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any, TypeVar
@@ -10,8 +9,9 @@ from typing import Any, TypeVar
 import numpy as np
 from tokenizers import Encoding
 
-from bertc._core import FormatError, InputError
+from bertc._core import FormatError
 from bertc.text.directory import Directory
+from bertc.text.inputs import check_device, shows_progress
 from bertc.text.loading import Loaded, load_text_model
 from bertc.text.prompts import Prompts, prepend
 from bertc.text.runner import CALL_TOKENS, Runner
@@ -37,8 +37,11 @@ class TextModel:
         prompts: Mapping[str, str] | None = None,
         default_prompt_name: str | None = None,
         inputs: Mapping[str, str] | None = None,
+        device: Any = None,
+        trust_remote_code: bool = False,
         **options: Any,
     ) -> None:
+        check_device(device)
         self.directory, self.transformer, self.model, self.tokenizer = self._load(model, tokenizer, options)
         self.modules = self._read_modules()
         self.config: dict[str, Any] = self.directory.json("config_sentence_transformers.json")
@@ -98,28 +101,6 @@ class TextModel:
         shown = shows_progress(progress)
         yield from (runner or self.runner).stream(texts, prepare, finish, batch_size=batch_size, progress=shown)
         overflow.report()
-
-
-def as_texts(inputs: Any) -> Iterable[Any]:
-    """The texts of a call: one text, a list or an array of them, or an iterator, which is read as it is needed."""
-    if isinstance(inputs, np.ndarray):
-        inputs = inputs.tolist()
-    if isinstance(inputs, str):
-        return [inputs]
-    if isinstance(inputs, (bytes, Mapping)) or not isinstance(inputs, Iterable):
-        raise InputError(f"expected a str, a list of them, or an iterator, not a {type(inputs).__name__}")
-    return inputs
-
-
-def shows_progress(shown: bool | None) -> bool:
-    """Whether to show a bar: what the caller says, else whether the logger "bertc" shows information."""
-    return logging.getLogger("bertc").getEffectiveLevel() <= logging.INFO if shown is None else shown
-
-
-def refuse(unknown: Mapping[str, Any], function: str) -> None:
-    """InputError for arguments that nothing is known of."""
-    if unknown:
-        raise InputError(f"{function}() has no arguments {', '.join(map(repr, unknown))}")
 
 
 def first_output(result: Any) -> np.ndarray:

@@ -11,8 +11,9 @@ from tokenizers import Encoding
 from bertc._core import FormatError, InputError, UnsupportedError
 from bertc.model import Model
 from bertc.text import sparse_similarity
-from bertc.text.base import TextModel, as_texts, first_output, open_directory, refuse
+from bertc.text.base import TextModel, first_output, open_directory
 from bertc.text.directory import Directory
+from bertc.text.inputs import as_texts, check_device, check_unknown
 from bertc.text.loading import Loaded
 from bertc.text.sparse_array import SparseArray
 from bertc.text.sparse_similarity import MEASURES, as_sparse
@@ -46,7 +47,7 @@ class SparseEncoder(TextModel):
             self.config.get("max_active_dims") if max_active_dims is None else max_active_dims
         )
         saved = self.config.get("similarity_fn_name")
-        self.similarity_fn_name = similarity_fn_name or (saved if saved in MEASURES else "dot")
+        self.similarity_fn_name = similarity_fn_name or (saved if saved in list(MEASURES) else "dot")
         self.size = len(self._pool(self.runner.run([self.tokenizer.encode("")])[0]))
         self._static = read_static(self._routes["query"], self.tokenizer, self.size) if self._routes else None
 
@@ -75,10 +76,11 @@ class SparseEncoder(TextModel):
         ``convert_to_tensor=False`` the result is a list of them. ``batch_size`` is how many texts are tokenized at a
         time; by default it follows from their lengths. ``truncation`` says what happens to texts longer than
         ``max_seq_length``: "warn", "error", "ignore", or "window" to pool over all their parts. ``task`` is "query" or
-        "document" where the model tells them apart. The other arguments are those of sentence-transformers; devices and
-        pools are ignored.
+        "document" where the model tells them apart. The other arguments are those of sentence-transformers and have no
+        effect.
         """
-        refuse(unknown, "SparseEncoder.encode")
+        check_unknown(unknown, "encode")
+        check_device(device)
         limit = _check_limit(self.max_active_dims if max_active_dims is None else max_active_dims)
 
         static = self._static if (task or self._default_route) == "query" else None

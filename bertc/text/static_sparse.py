@@ -12,6 +12,7 @@ from bertc._core import FormatError, UnsupportedError
 from bertc.state import load_state_dict
 from bertc.text.base import module_of
 from bertc.text.directory import Directory
+from bertc.text.fields import field, list_field
 from bertc.text.runner import Runner
 from bertc.text.tokenizer import Tokenizer
 
@@ -38,17 +39,18 @@ def read_routes(directory: Directory) -> tuple[dict[str, Route], str]:
     kind = modules[0].get("type") if modules and isinstance(modules[0], dict) else None
     if not isinstance(kind, str) or kind.rpartition(".")[2] not in ("Router", "Asym"):
         return {}, ""
+    where = directory.file("router_config.json")
     config = directory.json("router_config.json")
-    types, structure, parameters = (config.get(name) for name in ("types", "structure", "parameters"))
-    if not isinstance(types, dict) or not isinstance(structure, dict) or not {"query", "document"} <= structure.keys():
-        raise FormatError(
-            f"{directory.file('router_config.json')}: expected types, and a structure of query and document"
-        )
-    routes = {
-        name: [module_of(directory, types.get(part), part) for part in structure[name]]
-        for name in ("query", "document")
-    }
-    default = parameters.get("default_route") if isinstance(parameters, dict) else None
+    types, structure, parameters = (
+        field(config, name, dict, where) or {} for name in ("types", "structure", "parameters")
+    )
+    routes = {}
+    for name in ("query", "document"):
+        parts = list_field(structure, name, str, where)
+        routes[name] = [module_of(directory, types.get(part), part) for part in parts]
+    if not routes["document"] or "Transformer" not in routes["document"][0][0]:
+        raise FormatError(f"{where}: expected a structure whose document begins with a Transformer")
+    default = field(parameters, "default_route", str, where)
     return routes, default if default in routes else ""
 
 
