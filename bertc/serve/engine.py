@@ -16,6 +16,7 @@ logger = logging.getLogger("bertc.serve")
 
 _LACKING = {
     "embed": "model is not an embedding model",
+    "embed_all": "model is not an embedding model that gives the vectors of tokens",
     "sparse": "model is not an embedding model with SPLADE pooling",
     "rerank": "model is not a re-ranker model",
     "score": "model is not a classifier model",

@@ -61,7 +61,7 @@ class Metrics:
             histogram.observe(value)
         for job in request.jobs:
             self.length.observe(job.tokens)
-        group = self._kinds["embed" if kind in ("embed", "sparse") else "predict"]
+        group = self._kinds["embed" if kind in ("embed", "embed_all", "sparse") else "predict"]
         group.observe(len(request.jobs), request.stopped - request.submitted, seconds)
 
     def text(self, scheduler: Scheduler) -> bytes:

@@ -97,7 +97,7 @@ class Served:
 
     def warm_up(self) -> None:
         """Runs the model once or twice, so that its weights are packed before the first request."""
-        for task in self.tasks.values():
+        for task in {id(task): task for task in self.tasks.values()}.values():
             if isinstance(task, ModelTask):
                 continue
             item: Any = WARM_UP
@@ -122,6 +122,8 @@ def _tasks(model: Any, name: str) -> Iterator[tuple[str, Any]]:
     task = task_of(model)
     kinds = {EmbedTask: "embed", ScoreTask: "score", SparseTask: "sparse", ModelTask: "forward"}
     yield (model.task if isinstance(model, Pipeline) else kinds[type(task)]), task
+    if isinstance(model, SentenceEncoder):
+        yield "embed_all", task
     if isinstance(model, CrossEncoder):
         labels = model.transformer.config.get("label2id")
         if isinstance(labels, dict) and any(str(label).lower().startswith("entail") for label in labels):

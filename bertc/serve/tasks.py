@@ -184,7 +184,7 @@ class DenseTask:
 
         def finish(windows: list[Any], results: list[Any]) -> np.ndarray:
             vector = self.encoder.dense_of(windows, [first_output(result) for result in results])[:truncate_dim]
-            return normalize(vector) if normalize_embeddings else vector
+            return normalize(vector) if normalize_embeddings and truncate_dim is not None else vector  # else it is
 
         return Prepared(_jobs(encodings, finish), np.stack, cut)
 

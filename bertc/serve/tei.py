@@ -83,9 +83,9 @@ async def embed(call: Exchange, body: schemas.Embed) -> Any:
 
 async def embed_all(call: Exchange, body: schemas.EmbedTokens) -> Any:
     """Vectors of all tokens of texts"""
-    served = call.find("embed", body.model)
+    served = call.find("embed_all", body.model)
     options = {"prompt_name": body.prompt_name, **truncation(call, body)}
-    arrays = await call.run(served, "embed", as_items(body.inputs), output_value="token_embeddings", **options)
+    arrays = await call.run(served, "embed_all", as_items(body.inputs), output_value="token_embeddings", **options)
     return [floats(array) for array in arrays]
 
 

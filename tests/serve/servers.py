@@ -21,7 +21,7 @@ for needed in ("fastapi", "uvicorn", "prometheus_client", "httpx", "tokenizers")
     pytest.importorskip(needed)
 
 import httpx  # noqa: E402
-from tiny import add_modules, make_bert  # noqa: E402
+from tiny import WIDTH, add_modules, make_bert, random_weights, write_weights  # noqa: E402
 
 from bertc.serve.app import create_app  # noqa: E402
 from bertc.serve.engine import Engine  # noqa: E402
@@ -42,8 +42,12 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     classes = {"id2label": {"0": "entailment", "1": "neutral", "2": "contradiction"}}
     classes["label2id"] = {label: int(i) for i, label in classes["id2label"].items()}
     embedding = add_modules(make_bert(root / "embedding"), (POOLING, mean), prompts={"query": "the dog "})
+    m3 = make_bert(root / "m3")
+    write_weights(m3 / "sparse_linear.pt", random_weights({"weight": (1, WIDTH), "bias": (1,)}))
+    write_weights(m3 / "colbert_linear.pt", random_weights({"weight": (12, WIDTH), "bias": (12,)}))
     return {
         "embedding": embedding,
+        "m3": m3,
         "reranker": make_bert(root / "reranker", "BertForSequenceClassification"),
         "classifier": make_bert(root / "classifier", "BertForSequenceClassification", **classes),
         "sparse": add_modules(make_bert(root / "sparse", "BertForMaskedLM"), (SPLADE, {})),

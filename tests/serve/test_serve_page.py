@@ -15,7 +15,7 @@ def test_page(url_of):
     url = url_of("embedding", "reranker")
     command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=5000", "--dump-dom", url]
     document = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
-    assert "<td>embedding</td><td>embed, forward</td>" in document
+    assert "<td>embedding</td><td>embed, embed_all, forward</td>" in document
     assert "<td>reranker</td><td>score, forward</td>" in document
     for text in ("requests a second", "texts cut", ">/embed</option>", ">/rerank</option>"):
         assert text in document

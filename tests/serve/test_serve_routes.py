@@ -32,6 +32,18 @@ def test_rerank_documents(client_of, folders):
     )
 
 
+def test_m3(client_of, folders):
+    encoder = bertc.M3Encoder(folders["m3"])
+    expected = encoder.encode(TEXTS)
+    client = client_of("m3")
+    assert client.get("/v1/models").json()["data"][0]["capabilities"] == ["embed", "sparse", "forward"]
+    assert (np.float32(client.post("/embed", {"inputs": TEXTS}).json()) == expected.dense).all()
+    for ours, row in zip(client.post("/embed_sparse", {"inputs": TEXTS}).json(), expected.sparse):
+        assert {value["index"]: value["value"] for value in ours} == pytest.approx(row.as_dict())
+    assert client.post("/v1/embeddings", {"input": TEXTS, "dimensions": 4}).status_code == 200
+    assert client.post("/embed_all", {"inputs": TEXTS}).status_code == 424
+
+
 def test_classify(client_of):
     answer = client_of("classifier").post("/classify", {"input": TEXTS}).json()
     assert answer["object"] == "classify" and len(answer["data"]) == 3
