@@ -72,5 +72,6 @@ async def health():
     return {}
 
 
-for _ in range(30):
-    encode(["a few words to begin with"])
+for _ in range(3):  # TorchScript compiles itself anew for some time
+    for length in range(5, 45):
+        encode([" ".join(["word"] * length)])

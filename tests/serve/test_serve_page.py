@@ -1,24 +1,34 @@
 """The page at /, in Chromium where it is installed."""
 
-import shutil
-import subprocess
+import json
 
 import pytest
+from chromium import PATH, Browser
 
 pytest_plugins = ["servers"]
 
 
-def test_page(url_of):
-    browser = shutil.which("chromium") or shutil.which("chromium-browser")
-    if browser is None:
-        pytest.skip("Chromium is not installed")
+@pytest.mark.skipif(PATH is None, reason="Chromium is not installed")
+def test_page(url_of, tmp_path):
     url = url_of("embedding", "reranker")
-    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=5000", "--dump-dom", url]
-    document = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
-    assert "<td>embedding</td><td>embed, embed_all, forward</td>" in document
-    assert "<td>reranker</td><td>score, forward</td>" in document
-    for text in ("requests a second", "texts cut", ">/embed</option>", ">/rerank</option>"):
-        assert text in document
+    with Browser(tmp_path) as page:
+        page.call("Page.navigate", url=url)
+        page.wait_for("document.querySelectorAll('#models tr').length == 2")
+        rows = page.run("[...document.querySelectorAll('#models td')].map((cell) => cell.textContent)")
+        assert rows == ["embedding", "embed, embed_all, forward", "reranker", "score, forward"]
+        routes = page.run("[...document.querySelectorAll('#route option')].map((option) => option.textContent)")
+        assert routes == ["/embed", "/similarity", "/rerank", "/predict", "/tokenize"]
+        for route in routes:
+            page.run(
+                "{const route = find('route');"
+                f" route.value = [...route.options].find((option) => option.textContent == {route!r}).value;"
+                " route.onchange(); find('took').textContent = '';}"
+            )
+            page.run("document.querySelector('#form button').click()")
+            assert page.wait_for("find('took').textContent").startswith("200 in ")
+            assert json.loads(page.run("find('answer').textContent"))
+        answered = "[...document.querySelectorAll('.figure')].find((f) => f.textContent.endsWith('answered'))"
+        page.wait_for(f"{answered} && {answered}.querySelector('b').textContent == '4'")
 
 
 def test_page_needs_nothing_from_elsewhere(client_of):
