@@ -54,7 +54,8 @@ def servers() -> dict[str, tuple[list[str], dict[str, str]]]:
     python = sys.executable
     own = [python, "-m", "bertc", "serve", f"minilm={folder}", "--hostname", "127.0.0.1", "--port", "{port}"]
     own += ["--log-level", "warning"]
-    found = {"bertc": (own, {"PYTHONPATH": str(HERE.parent)})}
+    path = os.pathsep.join(filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH")]))
+    found = {"bertc": (own, {"PYTHONPATH": path})}
     cores = len(os.sched_getaffinity(0))
     for engine, file in (("torchscript", "traced.pt"), ("onnxruntime", "model.onnx")):
         for workers in (1, 2):
