@@ -35,6 +35,8 @@ def main(arguments: list[str]) -> int:
 
 def serve(settings: Settings) -> int:
     """Loads the models and serves them until SIGTERM or SIGINT; the exit status."""
+    from prometheus_client import multiprocess
+
     from bertc.serve import logs, server, workers
     from bertc.serve.engine import Engine
     from bertc.serve.served import Served
@@ -52,7 +54,8 @@ def serve(settings: Settings) -> int:
     for served in models:  # its packed weights are to be there before the processes part
         served.warm_up()
     listener = _listen(settings)
-    return workers.supervise(settings.workers, lambda: server.run(Engine(models, settings), listener))
+    forget = multiprocess.mark_process_dead  # its part of the gauges
+    return workers.supervise(settings.workers, lambda: server.run(Engine(models, settings), listener), forget)
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -19,7 +19,10 @@ Handler = Callable[[Exchange, Any], Awaitable[Any]]
 
 
 class Endpoint(NamedTuple):
-    """Answers POST requests at ``paths``. ``handler`` returns what becomes JSON, or a Response."""
+    """Answers POST requests at ``paths``.
+
+    ``handler`` returns what becomes JSON, a Response, or a function that makes one of these and takes its time.
+    """
 
     paths: tuple[str, ...]
     handler: Handler

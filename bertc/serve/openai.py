@@ -40,12 +40,18 @@ async def embeddings(call: Exchange, body: schemas.Embeddings) -> Any:
     vectors = await embed_items(
         call, served, as_items(body.input), body.dimensions, normalize_embeddings=True, truncate=truncate
     )
-    values: Any = floats(vectors)
-    if body.encoding_format == "base64":
-        values = [base64.b64encode(row.tobytes()).decode() for row in vectors.astype(np.dtype("<f4"))]
-    data = [{"object": "embedding", "index": i, "embedding": value} for i, value in enumerate(values)]
-    usage = {"prompt_tokens": call.tokens, "total_tokens": call.tokens}
-    return {"object": "list", "data": data, "model": served.name, "usage": usage}
+
+    def answer() -> Any:
+        convert = _base64 if body.encoding_format == "base64" else floats
+        data = [{"object": "embedding", "index": i, "embedding": convert(row)} for i, row in enumerate(vectors)]
+        usage = {"prompt_tokens": call.tokens, "total_tokens": call.tokens}
+        return {"object": "list", "data": data, "model": served.name, "usage": usage}
+
+    return answer
+
+
+def _base64(vector: np.ndarray) -> str:
+    return base64.b64encode(vector.astype(np.dtype("<f4")).tobytes()).decode()
 
 
 ENDPOINTS = [

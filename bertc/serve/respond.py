@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -61,6 +61,11 @@ def floats(array: np.ndarray) -> Any:
         scale = 10.0 ** (8 - exponents)
         rounded = np.rint(values * scale) / scale
     return np.where(np.isfinite(rounded), rounded, values).tolist()
+
+
+def reply_rows(rows: Sequence[np.ndarray]) -> Response:
+    """A response with a list of float32 arrays; one at a time, as other threads wait while one becomes JSON."""
+    return Response(b"[%b]" % b",".join(to_json(floats(row), inf_nan_mode="null") for row in rows), media_type=JSON)
 
 
 def tei_error(error: ServeError) -> Response:

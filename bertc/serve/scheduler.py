@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import queue
 import threading
 import time
@@ -98,7 +99,7 @@ class Scheduler:
     A batch is what has queued while the one before ran, up to ``max_batch_tokens``, first come first served; nothing
     waits for more to come. Urgent requests go before others. Large requests spread over several batches. Tokenizing
     happens in ``workers`` threads beside. Beyond ``max_requests`` at once, or ``max_queue_tokens`` waiting, submit()
-    raises Overloaded. Threads start with the first request, so that a process may fork before.
+    raises Overloaded. Threads start with the first request, also of a process that was forked.
     """
 
     def __init__(
@@ -121,6 +122,10 @@ class Scheduler:
         self.tokens = 0  # that have run
         self.seconds = 0.0  # that the model ran
         self._workers = workers
+        self._reset()
+
+    def _reset(self) -> None:
+        self._process = os.getpid()
         self._changed = threading.Condition()
         self._urgent: deque[Request] = deque()
         self._bulk: deque[Request] = deque()
@@ -133,6 +138,8 @@ class Scheduler:
     def submit(self, runner: Runner, prepare: Callable[[], list[Job]], *, urgent: bool = False) -> Request:
         """``prepare`` makes the jobs, in another thread. Raises Overloaded, or Closed after close()."""
         request = Request(runner, prepare, urgent)
+        if self._process != os.getpid():  # of a fork, which has no threads, and what it queued is its parent's
+            self._reset()
         with self._changed:
             if self._closed:
                 raise Closed

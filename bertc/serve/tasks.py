@@ -37,9 +37,8 @@ class Ids:
     """Token ids that a client sends, in the place of an Encoding: special tokens are theirs to add."""
 
     def __init__(self, ids: Sequence[int]) -> None:
-        self.ids = list(ids)
-        self.type_ids = [0] * len(self.ids)
-        self.special_tokens_mask = [0] * len(self.ids)
+        self.ids = ids
+        self.type_ids = self.special_tokens_mask = [0] * len(ids)
         self.overflowing: list[Any] = []
 
     def __len__(self) -> int:
@@ -73,11 +72,12 @@ class Texts:
                 raise ServeError(
                     VALIDATION, f"`inputs` must have less than {limit} tokens. Given: {len(encoding) + excess}"
                 )
-            if excess and isinstance(encoding, Ids):
-                del encoding.ids[slice(0, excess) if left else slice(self.max_length, None)]
-                encoding.__init__(encoding.ids)
             cut += bool(excess)
-        return encodings, cut
+        return [self._cut(encoding, left) if isinstance(encoding, Ids) else encoding for encoding in encodings], cut
+
+    def _cut(self, encoding: Ids, left: bool) -> Ids:
+        excess = self._excess(encoding)
+        return Ids(encoding.ids[excess:] if left else encoding.ids[: len(encoding) - excess])
 
     def _excess(self, encoding: Any) -> int:
         """By how many tokens it does, or did, not fit."""

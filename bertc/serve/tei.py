@@ -11,7 +11,7 @@ from bertc.serve import errors, schemas
 from bertc.serve.endpoint import Endpoint
 from bertc.serve.errors import ServeError
 from bertc.serve.exchange import Exchange, check_items
-from bertc.serve.respond import floats, tei_error
+from bertc.serve.respond import floats, reply_rows, tei_error
 from bertc.serve.served import Served
 from bertc.serve.tasks import is_ids
 from bertc.text.pipelines.scores import sigmoid, softmax
@@ -78,7 +78,7 @@ async def embed(call: Exchange, body: schemas.Embed) -> Any:
         normalize_embeddings=body.normalize,
         **truncation(call, body),
     )
-    return floats(vectors)
+    return lambda: reply_rows(vectors)
 
 
 async def embed_all(call: Exchange, body: schemas.EmbedTokens) -> Any:
@@ -86,7 +86,7 @@ async def embed_all(call: Exchange, body: schemas.EmbedTokens) -> Any:
     served = call.find("embed_all", body.model)
     options = {"prompt_name": body.prompt_name, **truncation(call, body)}
     arrays = await call.run(served, "embed_all", as_items(body.inputs), output_value="token_embeddings", **options)
-    return [floats(array) for array in arrays]
+    return lambda: reply_rows(arrays)
 
 
 async def embed_sparse(call: Exchange, body: schemas.EmbedTokens) -> Any:
@@ -94,7 +94,7 @@ async def embed_sparse(call: Exchange, body: schemas.EmbedTokens) -> Any:
     served = call.find("sparse", body.model)
     options = {"prompt_name": body.prompt_name, **truncation(call, body)}
     rows = await call.run(served, "sparse", as_items(body.inputs), **options)
-    return [
+    return lambda: [
         [{"index": i, "value": value} for i, value in zip(indices.tolist(), floats(values))] for indices, values in rows
     ]
 

@@ -16,10 +16,10 @@ _SHORT = 5.0  # seconds: a worker that ends sooner is not just unlucky
 _MAX_FAILURES = 5
 
 
-def supervise(count: int, work: Callable[[], None]) -> int:
+def supervise(count: int, work: Callable[[], None], ended: Callable[[int], None]) -> int:
     """Runs ``work`` in so many processes, and others in the place of those that end; the exit status.
 
-    SIGTERM and SIGINT are passed on, and end it when all workers have ended.
+    ``ended`` gets the process id of each that has ended. SIGTERM and SIGINT are passed on, and end it all.
     """
     stopping = False
     started: dict[int, float] = {}
@@ -39,6 +39,7 @@ def supervise(count: int, work: Callable[[], None]) -> int:
                 started[_start(work)] = time.monotonic()
             pid, status = os.wait()
             life = time.monotonic() - started.pop(pid, 0.0)
+            ended(pid)
             if stopping:
                 continue
             logger.error("a worker ended", extra={"worker": pid, "status": os.waitstatus_to_exitcode(status)})

@@ -144,9 +144,10 @@ def test_clients_that_go_cost_nothing_more(client_of):
             task.cancel()
         await asyncio.gather(*asking, return_exceptions=True)
         end = time.monotonic() + 10
-        while client.engine.scheduler.active and time.monotonic() < end:
+        scheduler = client.engine.scheduler
+        while (scheduler.active or scheduler._waiting) and time.monotonic() < end:
             await asyncio.sleep(0.01)
-        return client.engine.scheduler.active, client.engine.scheduler._waiting
+        return scheduler.active, scheduler._waiting
 
     assert client.wait(run()) == (0, 0)
     assert client.post("/embed", {"inputs": "dog"}).status_code == 200

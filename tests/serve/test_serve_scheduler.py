@@ -1,5 +1,6 @@
 """The scheduler: order, merging, splitting, dropping, limits."""
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -193,6 +194,18 @@ def test_close_finishes_what_was_accepted(scheduler: Scheduler, model: Model) ->
     model.gate.set()
     assert scheduler.close(5)
     assert [request.future.result(0) for request in requests] == [[10 * i] for i in range(1, 6)]
+
+
+def test_forks_have_threads_of_their_own(scheduler: Scheduler, model: Model) -> None:
+    assert scheduler.submit(model, lambda: jobs(1)).future.result(5) == [10]
+    child = os.fork()
+    if not child:
+        try:
+            os._exit(0 if scheduler.submit(model, lambda: jobs(2)).future.result(5) == [20] else 1)
+        finally:
+            os._exit(2)
+    assert os.waitpid(child, 0)[1] == 0
+    assert scheduler.submit(model, lambda: jobs(3)).future.result(5) == [30]
 
 
 def test_many_threads(model: Model) -> None:
