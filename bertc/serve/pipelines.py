@@ -11,7 +11,7 @@ from bertc.serve.endpoint import Endpoint
 from bertc.serve.exchange import Exchange
 from bertc.serve.respond import tei_error
 
-_NO_OPTIONS = {"model", "inputs"}
+_NO_OPTIONS = {"model", "inputs", "parameters"}
 
 
 async def _run(call: Exchange, kind: str, body: Any) -> Any:

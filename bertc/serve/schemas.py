@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Text = str
 TokenIds = list[int]
@@ -110,7 +110,20 @@ class Classify(Body):
     raw_scores: bool = False
 
 
-class Entities(Body):
+class Pipeline(Body):
+    """What Hugging Face's clients send in an object `parameters` may be there or beside it."""
+
+    parameters: dict[str, Any] | None = Field(None, description="any of the other fields")
+
+    @model_validator(mode="before")
+    @classmethod
+    def unpack(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or not isinstance(value.get("parameters"), dict):
+            return value
+        return {**value["parameters"], **{name: item for name, item in value.items() if name != "parameters"}}
+
+
+class Entities(Pipeline):
     inputs: str | list[str]
     aggregation_strategy: Literal["none", "simple", "first", "average", "max"] = "simple"
     ignore_labels: list[str] = ["O"]
@@ -124,7 +137,7 @@ class Question(BaseModel):
     context: str
 
 
-class Answers(Body):
+class Answers(Pipeline):
     inputs: Question | list[Question]
     top_k: int = 1
     max_answer_len: int = 15
@@ -133,13 +146,13 @@ class Answers(Body):
     handle_impossible_answer: bool = False
 
 
-class Masks(Body):
+class Masks(Pipeline):
     inputs: str | list[str]
     top_k: int = 5
     targets: list[str] | None = None
 
 
-class ZeroShot(Body):
+class ZeroShot(Pipeline):
     inputs: str | list[str]
     candidate_labels: list[str] = Field(min_length=1)
     hypothesis_template: str = "This example is {}."

@@ -77,6 +77,20 @@ def test_huggingface_hub_similarity(url, expected):
     assert np.allclose(found, expected[1:] @ expected[0], atol=1e-6)
 
 
+def test_huggingface_hub_tasks(url_of, folders):
+    hub = pytest.importorskip("huggingface_hub")
+    text = "Angela Merkel met Barack Obama in Berlin."
+    found = hub.InferenceClient(model=url_of("entities")).token_classification(text, aggregation_strategy="none")
+    assert [entity.word for entity in found] == [e["word"] for e in bertc.pipeline("ner", folders["entities"])(text)]
+    mask = bertc.pipeline("fill-mask", folders["masks"])
+    text = f"Paris is the {mask.tokenizer.mask_token} of France."
+    found = hub.InferenceClient(model=url_of("masks")).fill_mask(text, top_k=3)
+    assert [entry.token_str for entry in found] == [entry["token_str"] for entry in mask(text, top_k=3)]
+    question = {"question": "What is the capital of France?", "context": "Paris is the capital of France."}
+    answer = hub.InferenceClient(model=url_of("answers")).question_answering(**question)
+    assert answer.answer == bertc.pipeline("question-answering", folders["answers"])(question)["answer"]
+
+
 def test_cohere(url, folders):
     cohere = pytest.importorskip("cohere")
     ranked = bertc.CrossEncoder(folders["reranker"]).rank("berlin", TEXTS)

@@ -84,6 +84,8 @@ def test_masks(client_of, folders):
 def test_zero_shot(client_of):
     body = {"inputs": "the dog", "candidate_labels": ["cat", "dog"]}
     found = client_of("classifier").post("/zero_shot", body).json()
+    nested = {"inputs": "the dog", "parameters": {"candidate_labels": ["cat", "dog"]}}
+    assert client_of("classifier").post("/zero_shot", nested).json() == found
     assert sorted(found["labels"]) == ["cat", "dog"] and sum(found["scores"]) == pytest.approx(1, abs=1e-5)
     assert client_of("classifier").post("/zero_shot", {**body, "candidate_labels": []}).status_code == 422
 
