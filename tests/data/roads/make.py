@@ -1,4 +1,4 @@
-"""Makes one small BERT in every format that torch and transformers write: python make.py (onnxscript must be there too).
+"""Makes one small BERT in every format that torch and transformers write: python make.py (needs onnxscript too).
 
 Odd sizes, so that no dimension is taken for another. test_roads.py writes the formats that need no torch itself.
 """
