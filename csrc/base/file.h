@@ -22,6 +22,11 @@ enum bertc_status bt_file_map(const char *path, struct bt_file **out, struct ber
 enum bertc_status bt_file_wrap(const void *data, size_t size, void (*release)(void *owner), void *owner,
                                struct bt_file **out, struct bertc_error *err);
 
+struct bt_files {
+    struct bt_file *const *items;
+    size_t count;
+};
+
 /* Gives the memory of the whole pages in a range back to the system, which reads them from the file again when they
  * are touched. Does nothing where the range is not of a mapped file. */
 void bt_file_drop(const struct bt_file *file, const void *data, size_t size);

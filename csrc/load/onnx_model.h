@@ -119,7 +119,8 @@ enum bertc_status bt_onnx_ints(struct bt_onnx_reader *r, const struct bt_protobu
 enum bertc_status bt_onnx_read(struct bt_span bytes, struct bt_arena *arena, struct bt_onnx_data *data,
                                struct bt_onnx_model *out, struct bertc_error *err);
 
-/* onnx_tensor.c: a TensorProto: a view of the file where its data is raw and aligned, else a copy in the arena. */
+/* onnx_tensor.c: a TensorProto: a view of the file where its data is raw, else a copy in the arena. Integers are
+ * aligned, as they may be sizes; floats are not where the file does not align them. */
 enum bertc_status bt_onnx_read_tensor(struct bt_onnx_reader *r, struct bt_protobuf message, struct bt_onnx_tensor *out);
 /* False: a type of elements that bertc does not have; *name is what ONNX calls it. */
 bool bt_onnx_dtype(int64_t code, enum bt_dtype *out, const char **name);
