@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+import warnings
 import zipfile
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 import bertc
-from bertc import safetensors
+from bertc import safetensors, state
 
 
 class Weight(NamedTuple):
@@ -31,25 +32,28 @@ class Source(NamedTuple):
 
 
 def open_source(path: Path) -> Source:
+    if path.is_dir() and not (path / "config.json").exists():
+        return _open_weights(path)
     try:
-        model = bertc.load(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they are shown
+            model = bertc.load(path)
     except (bertc.UnsupportedError, bertc.FormatError) as error:
-        if path.is_dir() or not hasattr(bertc, "load_state_dict"):
+        if path.is_dir():
             raise
-        return _open_weights(path, error)
+        try:
+            return _open_weights(path)
+        except bertc.Error as other:
+            raise error if str(other) == str(error) else type(error)(f"{error}; as weights: {other}") from None
     core = model._core
     weights = {name: Weight(array, dtype, parameter) for name, array, dtype, parameter in core.weights()}
-    return Source(model, ", ".join(filter(None, [core.format, core.producer])), weights)
+    return Source(model, ", ".join(filter(None, [core.format, core.architecture, core.producer])), weights)
 
 
-def _open_weights(path: Path, reason: bertc.Error) -> Source:
-    """A file that is no model, for this reason."""
-    try:
-        state = bertc.load_state_dict(path)
-    except bertc.Error as error:
-        raise type(reason)(f"{reason}; as weights: {error}") from None
-    weights = {name: Weight(array, str(array.dtype), True) for name, array in state.items()}
-    return Source(None, "weights without a model", weights)
+def _open_weights(path: Path) -> Source:
+    weights = state.read(path, "load_state_dict")
+    named = {name: Weight(array, dtype, True) for name, array, dtype in weights.tensors()}
+    return Source(None, f"{weights.format}, weights without a model", named)
 
 
 def size_text(weights: list[Weight]) -> str:
@@ -63,6 +67,7 @@ def show(path: Path, graph: bool, weights: bool) -> None:
     lines = [f"{path.name or path}: {source.description}"]
     if source.model:
         lines += _describe_calls(source.model)
+        lines += [f"warning: {source.model.warning}"] * bool(source.model.warning)
     lines.append("parameters: " + size_text([w for w in source.weights.values() if w.is_parameter]))
     buffers = [w for w in source.weights.values() if not w.is_parameter]
     if buffers:
@@ -111,7 +116,7 @@ def convert(path: Path, directory: Path) -> None:
         raise bertc.UnsupportedError(f"{path}: it has no weights by name (a frozen archive keeps none)")
     if source.model and "linear_dynamic(" in _graph_text(source.model):
         raise bertc.UnsupportedError(f"{path}: its layers are quantised, which safetensors files do not describe")
-    config = find_config(path)
+    config = find_config(path if source.model or path.is_dir() else path.parent)
     directory.mkdir(parents=True, exist_ok=True)
     safetensors.write(target, {name: (weight.array, weight.dtype) for name, weight in weights.items()})
     if config is not None:

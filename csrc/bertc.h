@@ -152,6 +152,7 @@ BERTC_API enum bertc_status bertc_state_new(const struct bertc_weight *weights, 
                                             struct bertc_error *err);
 /* In the order of the file; the dtypes may be those that only files have. */
 BERTC_API const struct bertc_weight *bertc_state_tensors(const struct bt_state *state, size_t *count);
+BERTC_API const char *bertc_state_format(const struct bt_state *state); /* "safetensors"; "" of arrays */
 BERTC_API void bertc_state_free(struct bt_state *state); /* NULL is fine; models of it keep what they need */
 
 BERTC_API void bertc_free(void *p);

@@ -520,6 +520,48 @@ def test_load_says_what_weights_need(tmp_path):
 # ---- models of weights ----
 
 
+def test_surplus_weights_are_a_warning(tmp_path):
+    surplus = {**WEIGHTS, "encoder.layer.1.extra": np.zeros(3, np.float32)}
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    (tmp_path / "model.safetensors").write_bytes(safetensors(surplus))
+    for make in (
+        lambda: bertc.from_state_dict(CONFIG, surplus),
+        lambda: bertc.from_state_dict(CONFIG, safetensors(surplus)),
+        lambda: bertc.load(tmp_path),
+    ):
+        with pytest.warns(UserWarning, match=r"does not have: encoder\.layer\.1\.extra") as caught:
+            model = make()
+        assert caught[0].filename == __file__ and "encoder.layer.1.extra" in model.warning
+
+
+def test_directories_of_rust_bert(expected, tmp_path):
+    """config.json, vocab.txt, rust_model.ot."""
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    (tmp_path / "vocab.txt").write_text("[PAD]\n")
+    (tmp_path / "rust_model.ot").write_bytes(read("bars.ot"))
+    assert same(dict(bertc.load(tmp_path)(IDS, MASK)), dict(expected(IDS, MASK)))
+
+
+def test_arrays_may_change_while_others_load(expected):
+    """Each thread has arrays of its own, and writes into them as soon as it has a model of them."""
+    results = []
+
+    def work():
+        for _ in range(5):
+            arrays = {name: array.copy() for name, array in WEIGHTS.items()}
+            model = bertc.from_state_dict(CONFIG, arrays, threads=1)
+            for array in arrays.values():
+                array[...] = np.nan
+            results.append(model(IDS, MASK))
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 40 and all(same(dict(result), dict(expected(IDS, MASK))) for result in results)
+
+
 @pytest.fixture(scope="module")
 def expected():
     return bertc.from_state_dict(CONFIG, WEIGHTS)
