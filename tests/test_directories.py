@@ -200,6 +200,29 @@ def test_names_of_curated_transformers(edited, prefix, join):
     assert np.abs(outputs[0] - value).max() <= 2e-5 * value.std()
 
 
+def test_weights_that_curated_transformers_made():
+    """Of its own BERT, whose trace is the reference."""
+    traced = bertc.load(DATA / "nested" / "curated-bert-dictmask.pt")
+    state = {name.removeprefix("inner."): array for name, array in traced.state_dict().items()}
+    config = {
+        "model_type": "bert",
+        "vocab_size": 173,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+    }
+    ids = np.random.default_rng(0).integers(1, 173, (3, 8))
+    mask = np.arange(8) < np.array([[8], [5], [1]])
+    model = bertc.from_state_dict(config, state)
+    assert model.architecture == "BertModel" and not model.warning
+    result = model(ids, mask, output_hidden_states=True)
+    expected = traced(ids, {"bool_mask": mask})[0]
+    assert len(expected) == len(result.hidden_states) == 3
+    for own, other in zip(result.hidden_states, expected, strict=True):
+        assert np.abs(own - other)[mask].max() <= 1e-5 * other.std()
+
+
 def test_names_of_transformers_itself(edited):
     """GTE's, which save_pretrained turns into those of the hub."""
     folder = edited("gte")
