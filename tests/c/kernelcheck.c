@@ -281,7 +281,7 @@ static void check_kind(const struct version *v, const struct version *ref, enum 
 {
     struct call c = {.n = n,
                      .scalar = v->type == TYPE_layer_norm_f32 ? 1e-5f
-                               : v->type == TYPE_exp_sums_f32  ? 1.0f
+                               : v->type == TYPE_exp_sums_f32 ? 1.0f
                                                               : 0.125f};
     for (size_t k = 0; k < INPUTS; k++) {
         float *x = place(inputs[k], n, false);
