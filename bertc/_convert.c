@@ -75,14 +75,20 @@ static int fill_dict(struct bertc_value *value, PyObject *dict)
     return 0;
 }
 
+/* The dtype among the first `count`, or count. NumPy has two numbers for some types: int64 is "long" or "long long". */
+static int find_dtype(PyArrayObject *array, int count)
+{
+    int dtype = 0;
+    while (dtype < count && (dtype == BT_BF16 || !PyArray_EquivTypenums(numpy_types[dtype], PyArray_TYPE(array)))) {
+        dtype++;
+    }
+    return dtype;
+}
+
 static int fill_array(struct bertc_value *value, PyArrayObject *array)
 {
     struct bt_tensor *tensor = &value->tensor;
-    int type = PyArray_TYPE(array);
-    int dtype = 0;
-    while (dtype < BT_DTYPE_COUNT && (numpy_types[dtype] != type || dtype == BT_BF16)) {
-        dtype++;
-    }
+    const int dtype = find_dtype(array, BT_DTYPE_COUNT);
     if (dtype == BT_DTYPE_COUNT || PyArray_NDIM(array) > BT_MAX_RANK || !PyArray_ISCARRAY_RO(array)) {
         PyErr_SetString(PyExc_TypeError, "the core takes contiguous arrays of native numbers");
         return -1;
@@ -294,11 +300,7 @@ PyObject *bt_convert_sequence(const struct bertc_value *value, PyObject *result,
 int bt_convert_stored(struct bt_tensor *tensor, PyObject *object, bool bfloat16)
 {
     PyArrayObject *array = (PyArrayObject *)object;
-    int dtype = 0;
-    while (dtype < BT_STORED_DTYPE_COUNT &&
-           (dtype == BT_BF16 || !PyArray_Check(object) || numpy_types[dtype] != PyArray_TYPE(array))) {
-        dtype++;
-    }
+    const int dtype = PyArray_Check(object) ? find_dtype(array, BT_STORED_DTYPE_COUNT) : BT_STORED_DTYPE_COUNT;
     if (dtype == BT_STORED_DTYPE_COUNT || (bfloat16 && dtype != BT_U16) || PyArray_NDIM(array) > BT_MAX_RANK ||
         !PyArray_ISBEHAVED_RO(array)) {
         PyErr_SetString(PyExc_TypeError, "the core takes aligned arrays of native numbers");

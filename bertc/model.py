@@ -194,6 +194,7 @@ def load(
 ) -> Model:
     """Loads a model file, a Hugging Face directory, or a model of the hub by its id.
 
+    A file is an archive of torch.jit.save or torch.export.save, or ONNX (whose external data is found by the path).
     ``source`` is a path, a binary file object (read from its position), or bytes, memoryview, mmap and the like.
     Read-only memory is used in place and kept alive; writable memory is copied. ``threads`` limits this model's calls;
     None is the process's default (set_num_threads). PyTorch is not needed, and no code from the file is run.

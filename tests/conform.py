@@ -26,7 +26,7 @@ def references(folder: Path) -> list[Path]:
 
 
 def model_path(reference: Path) -> Path:
-    paths = [reference.with_name(reference.stem + suffix) for suffix in (".pt", ".pt2")]
+    paths = [reference.with_name(reference.stem + suffix) for suffix in (".pt", ".pt2", ".onnx")]
     return next(path for path in paths if path.exists())
 
 

@@ -114,6 +114,7 @@ def test_array_likes_agree(bert, inputs):
         np.ndarray.tolist,
         lambda a: tuple(map(tuple, a.tolist())),
         lambda a: a.astype(np.int32),
+        lambda a: a.astype(np.longlong),  # where int64 is "long": the same, by another number
         lambda a: a.astype(np.uint8),
         lambda a: a.astype(">i8"),
         lambda a: a.astype(np.uint64),

@@ -20,8 +20,8 @@ TABLE = Path(__file__).with_name("graphs.txt")
 def archives() -> dict[str, Path]:
     found = {}
     for folder in (DATA, SHARED):
-        for group in ("traced", "traced_2019", "nested"):
-            for path in sorted((folder / group).glob("*.pt")):
+        for group, kind in (("traced", "pt"), ("traced_2019", "pt"), ("nested", "pt"), ("onnx", "onnx")):
+            for path in sorted((folder / group).glob(f"*.{kind}")):
                 found.setdefault(f"{group}/{path.stem}", path)
     return found
 

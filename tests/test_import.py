@@ -29,8 +29,9 @@ def test_load_and_run_import_no_torch(bert_path):
 
 @pytest.mark.skipif("BERTC_SANITIZER" in os.environ, reason="a sanitizer's build is slow and large")
 def test_import_is_quick():
-    code = "import numpy, time\nstart = time.perf_counter()\nimport bertc\nprint(time.perf_counter() - start)"
-    assert min(float(run(code)) for _ in range(5)) < 0.05
+    # the processor's time: what else the machine does is not the import's
+    code = "import numpy, time\nstart = time.process_time()\nimport bertc\nprint(time.process_time() - start)"
+    assert min(float(run(code)) for _ in range(5)) < 0.03
 
 
 @pytest.mark.skipif("BERTC_SANITIZER" in os.environ, reason="a sanitizer's build is slow and large")

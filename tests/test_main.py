@@ -81,7 +81,7 @@ def test_show_everything(path, capsys):
         )
     else:
         assert status == 1 and not out and re.fullmatch(r"error: .*\S.*\n", err)
-        assert err.count(str(path)) <= 2 and path.suffix in (".npz", ".py", ".json", ".pt")
+        assert err.count(str(path)) <= 2 and path.suffix in (".npz", ".py", ".json", ".pt", ".data")
 
 
 FORMATS = {

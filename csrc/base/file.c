@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -90,6 +92,44 @@ enum bertc_status bt_file_map(const char *path, struct bt_file **out, struct ber
     }
     *out = file;
     return BERTC_OK;
+}
+
+/* Cuts the last part off. */
+static void to_directory(char *path)
+{
+    char *slash = strrchr(path, '/');
+    if (slash) {
+        slash[slash == path] = '\0';
+    } else {
+        strcpy(path, ".");
+    }
+}
+
+static bool is_under(const char *directory, const char *path)
+{
+    const size_t size = strcmp(directory, "/") == 0 ? 0 : strlen(directory);
+    return strncmp(path, directory, size) == 0 && path[size] == '/';
+}
+
+bool bt_file_is_beside(const char *path, const char *model)
+{
+    char target[PATH_MAX], given[PATH_MAX], directory[PATH_MAX];
+    if (!realpath(path, target)) {
+        return true;
+    }
+    if (strlen(model) >= sizeof given - 1) {
+        return false;
+    }
+    strcpy(given, model);
+    to_directory(given);
+    if (realpath(given, directory) && is_under(directory, target)) {
+        return true;
+    }
+    if (!realpath(model, directory)) {
+        return false;
+    }
+    to_directory(directory);
+    return is_under(directory, target);
 }
 
 enum bertc_status bt_file_wrap(const void *data, size_t size, void (*release)(void *owner), void *owner,

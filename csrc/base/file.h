@@ -2,6 +2,7 @@
 #ifndef BT_BASE_FILE_H
 #define BT_BASE_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,6 +18,10 @@ struct bt_file; /* reference-counted (atomic): several models may share one mapp
 /* Maps a regular file read-only. A directory, a missing or unreadable file is BERTC_IO with errno; an empty file maps
  * to an empty span. */
 enum bertc_status bt_file_map(const char *path, struct bt_file **out, struct bertc_error *err);
+
+/* Whether the file that `path` leads to through symbolic links is in or under the directory of `model`, or of the file
+ * that `model` leads to (as links into one store of files do). True when it leads nowhere: opening it tells. */
+bool bt_file_is_beside(const char *path, const char *model);
 
 /* Wraps memory that must stay valid until `release(owner)` is called (release may be NULL). */
 enum bertc_status bt_file_wrap(const void *data, size_t size, void (*release)(void *owner), void *owner,

@@ -91,3 +91,14 @@ enum bertc_status bt_protobuf_next(struct bt_protobuf *m, struct bt_protobuf_fie
     }
     return damaged(m, "a field is of an unknown kind", err);
 }
+
+enum bertc_status bt_protobuf_expect(const struct bt_protobuf *m, const struct bt_protobuf_field *field,
+                                     enum bt_wire wire, struct bertc_error *err)
+{
+    static const char *const kinds[] = {"an integer", "8 bytes", "text, a list or a message", "", "", "4 bytes"};
+    if (field->wire == wire) {
+        return BERTC_OK;
+    }
+    return bt_error_set(err, BERTC_FORMAT, "field %u, which ends at byte %zu, is %s, expected %s", field->number,
+                        (size_t)(m->at - m->file), kinds[field->wire], kinds[wire]);
+}

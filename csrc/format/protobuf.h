@@ -28,6 +28,9 @@ struct bt_protobuf bt_protobuf_inner(const struct bt_protobuf *outer, struct bt_
 /* Reads the next field, borrowed from the span; *more is false when there was none left. */
 enum bertc_status bt_protobuf_next(struct bt_protobuf *message, struct bt_protobuf_field *out, bool *more,
                                    struct bertc_error *err);
+/* Refuses a field that is of another kind than its message gives its number. */
+enum bertc_status bt_protobuf_expect(const struct bt_protobuf *message, const struct bt_protobuf_field *field,
+                                     enum bt_wire wire, struct bertc_error *err);
 /* Takes a varint from the front of packed numbers; false: it does not end there, or exceeds 64 bits. */
 bool bt_protobuf_varint(struct bt_span *packed, uint64_t *out);
 

@@ -43,8 +43,42 @@ static enum bertc_status build(const struct bt_program *base, const struct bertc
     return bt_onnx_build(&p->model, base->params, p->inputs, args, base->param_count, graph, err);
 }
 
-static enum bertc_status check_graph(const struct bt_onnx_graph *graph, struct bertc_error *err)
+/* The versions of the sets of operators that the lowerings of onnx.inc follow. */
+static const struct {
+    const char *domain, *name;
+    int64_t oldest, newest;
+} known_opsets[] = {
+    {"", "ai.onnx", 7, 28}, /* until 6, operators had attributes that say how they broadcast */
+    {"com.microsoft", "com.microsoft", 1, 1},
+};
+
+static enum bertc_status check_opsets(const struct bt_onnx_opsets *opsets, struct bertc_error *err)
 {
+    for (size_t i = 0; i < opsets->count; i++) {
+        const struct bt_onnx_opset *o = &opsets->items[i];
+        for (size_t k = 0; k < sizeof known_opsets / sizeof *known_opsets; k++) {
+            const int64_t oldest = known_opsets[k].oldest, newest = known_opsets[k].newest;
+            if (strcmp(o->domain, known_opsets[k].domain) == 0 && (o->version < oldest || o->version > newest)) {
+                return bt_error_set(err, BERTC_UNSUPPORTED,
+                                    "it uses opset %lld of %s, but bertc reads %lld to %lld; "
+                                    "onnx.version_converter can change it",
+                                    (long long)o->version, known_opsets[k].name, (long long)oldest, (long long)newest);
+            }
+        }
+    }
+    return BERTC_OK;
+}
+
+static enum bertc_status check_model(const struct bt_onnx_model *model, struct bertc_error *err)
+{
+    const struct bt_onnx_graph *graph = &model->graph;
+    enum bertc_status status = check_opsets(&model->opsets, err);
+    for (size_t i = 0; !status && i < model->function_count; i++) {
+        status = check_opsets(&model->functions[i].opsets, err);
+    }
+    if (status) {
+        return status;
+    }
     if (graph->node_count == 0 || graph->output_count == 0) {
         return bt_error_set(err, BERTC_FORMAT, "the ONNX model has no graph with nodes and outputs");
     }
@@ -74,6 +108,10 @@ static enum bertc_status read_params(struct program *p, struct bertc_error *err)
         const char *name = graph->inputs[i].name;
         if (bt_map_get(&tensors, name, strlen(name), &at)) {
             continue;
+        }
+        if (graph->inputs[i].foreign) {
+            return bt_error_set(err, BERTC_UNSUPPORTED, "argument '%.100s' is of type %s, which is not supported", name,
+                                graph->inputs[i].foreign);
         }
         p->inputs[base->param_count] = &graph->inputs[i];
         base->params[base->param_count++] = (struct bertc_param){.name = name, .type = "Tensor", .required = true};
@@ -128,8 +166,8 @@ static enum bertc_status read_program(struct program *p, struct bertc_error *err
     struct bt_program *base = &p->base;
     enum bertc_status status;
     if ((status = bt_onnx_read(bt_file_bytes(p->base.file), &p->arena, &p->data, &p->model, err)) ||
-        (status = check_graph(&p->model.graph, err)) || (status = read_params(p, err)) ||
-        (status = read_weights(p, err)) || (status = make_example(p, err))) {
+        (status = check_model(&p->model, err)) || (status = read_params(p, err)) || (status = read_weights(p, err)) ||
+        (status = make_example(p, err))) {
         return status;
     }
     const char *version = p->model.producer_version;

@@ -12,13 +12,6 @@ struct written {
     double scale;
 };
 
-static const struct bt_node *made_by(const struct bt_graph *g, bt_value value, enum bt_op op)
-{
-    const struct bt_value_info *info = value < 0 ? NULL : &g->values[value];
-    const struct bt_node *node = info && info->kind == BT_VALUE_NODE ? &g->nodes[info->index] : NULL;
-    return node && node->op == op ? node : NULL;
-}
-
 static bool number_of(const struct bt_graph *g, const struct bt_arg *arg, double *out)
 {
     struct bt_scalar s;
@@ -32,7 +25,7 @@ static bool number_of(const struct bt_graph *g, const struct bt_arg *arg, double
 /* x of x * number. */
 static bt_value unscaled(const struct bt_graph *g, bt_value value, double *factor)
 {
-    const struct bt_node *mul = made_by(g, value, BT_OP_MUL);
+    const struct bt_node *mul = bt_onnx_maker(g, value, BT_OP_MUL);
     const int number = mul && mul->args[0].kind == BT_ARG_EXPR ? 0 : 1;
     return mul && mul->args[1 - number].kind == BT_ARG_VALUE && number_of(g, &mul->args[number], factor)
                ? mul->args[1 - number].value
@@ -42,15 +35,15 @@ static bt_value unscaled(const struct bt_graph *g, bt_value value, double *facto
 /* The softmax over the last dimension whose NaN `value` replaces by 0: its operand. */
 static bt_value guarded_scores(const struct bt_graph *g, bt_value value)
 {
-    const struct bt_node *where = made_by(g, value, BT_OP_WHERE);
+    const struct bt_node *where = bt_onnx_maker(g, value, BT_OP_WHERE);
     double zero;
     int64_t dim;
     if (!where || where->args[2].kind != BT_ARG_VALUE || where->args[0].kind != BT_ARG_VALUE ||
         !number_of(g, &where->args[1], &zero) || zero != 0.0) {
         return BT_NO_VALUE;
     }
-    const struct bt_node *is_nan = made_by(g, where->args[0].value, BT_OP_ISNAN);
-    const struct bt_node *softmax = made_by(g, where->args[2].value, BT_OP_SOFTMAX);
+    const struct bt_node *is_nan = bt_onnx_maker(g, where->args[0].value, BT_OP_ISNAN);
+    const struct bt_node *softmax = bt_onnx_maker(g, where->args[2].value, BT_OP_SOFTMAX);
     return is_nan && softmax && is_nan->args[0].kind == BT_ARG_VALUE && is_nan->args[0].value == where->args[2].value &&
                    bt_expr_is_int(g->exprs, softmax->args[1].expr, &dim) && dim == g->values[value].rank - 1
                ? softmax->args[0].value
@@ -69,7 +62,7 @@ static bool same_dims(const struct bt_graph *g, bt_value a, bt_value b)
 /* Scores masked with -inf are those of a mask that says what to keep. */
 static bt_value kept(const struct bt_graph *g, bt_value mask)
 {
-    const struct bt_node *where = made_by(g, mask, BT_OP_WHERE);
+    const struct bt_node *where = bt_onnx_maker(g, mask, BT_OP_WHERE);
     double yes, no;
     return where && where->args[0].kind == BT_ARG_VALUE && number_of(g, &where->args[1], &yes) &&
                    number_of(g, &where->args[2], &no) && yes == 0.0 && no == -INFINITY
@@ -80,12 +73,12 @@ static bt_value kept(const struct bt_graph *g, bt_value mask)
 static bool match(const struct bt_graph *g, bt_value weights, struct written *out)
 {
     const bt_value scores = guarded_scores(g, weights);
-    const struct bt_node *sum = made_by(g, scores, BT_OP_ADD), *product = made_by(g, scores, BT_OP_MATMUL);
+    const struct bt_node *sum = bt_onnx_maker(g, scores, BT_OP_ADD), *product = bt_onnx_maker(g, scores, BT_OP_MATMUL);
     bt_value raw = scores;
     out->mask = BT_NO_VALUE;
     for (int i = 0; sum && !product && i < 2; i++) {
         if (sum->args[i].kind == BT_ARG_VALUE && sum->args[1 - i].kind == BT_ARG_VALUE &&
-            (product = made_by(g, sum->args[i].value, BT_OP_MATMUL))) {
+            (product = bt_onnx_maker(g, sum->args[i].value, BT_OP_MATMUL))) {
             raw = sum->args[i].value;
             out->mask = kept(g, sum->args[1 - i].value);
         }
@@ -117,13 +110,14 @@ static bool swaps_last(const struct bt_graph *g, const struct bt_node *permute)
 /* The key of a transposed one: also through a reshape to rank 3 and back, as the dynamo exporter writes it. */
 static bt_value untransposed(const struct bt_graph *g, bt_value value)
 {
-    const struct bt_node *permute = made_by(g, value, BT_OP_PERMUTE), *back = made_by(g, value, BT_OP_RESHAPE);
+    const struct bt_node *permute = bt_onnx_maker(g, value, BT_OP_PERMUTE),
+                         *back = bt_onnx_maker(g, value, BT_OP_RESHAPE);
     if (permute) {
         return swaps_last(g, permute) ? permute->args[0].value : BT_NO_VALUE;
     }
-    permute = back ? made_by(g, back->args[0].value, BT_OP_PERMUTE) : NULL;
+    permute = back ? bt_onnx_maker(g, back->args[0].value, BT_OP_PERMUTE) : NULL;
     const struct bt_node *merge =
-        permute && swaps_last(g, permute) ? made_by(g, permute->args[0].value, BT_OP_RESHAPE) : NULL;
+        permute && swaps_last(g, permute) ? bt_onnx_maker(g, permute->args[0].value, BT_OP_RESHAPE) : NULL;
     if (!merge) {
         return BT_NO_VALUE;
     }

@@ -54,9 +54,9 @@ static enum bertc_status look_up(struct bt_onnx_call *o, const char *name, struc
         scope = scope->outer;
     }
     if (!scope) {
-        return bt_error_set(o->call.err, BERTC_FORMAT,
-                            "it reads '%.200s', which no node before it makes: the graph is incomplete or cyclic",
-                            name);
+        bt_lower_fail(&o->call, BERTC_FORMAT,
+                      "it reads '%.200s', which no node before it makes: the graph is incomplete or cyclic", name);
+        return o->call.status;
     }
     struct bt_onnx_binding *binding = &scope->bindings[at];
     if (binding->tensor) {
@@ -109,7 +109,7 @@ static int64_t opset_of(const struct bt_onnx_opsets *opsets, const char *domain)
             return opsets->items[i].version;
         }
     }
-    return 1;
+    return *domain ? 1 : 0;
 }
 
 static const struct bt_onnx_function *find_function(const struct bt_onnx_model *model, const struct bt_onnx_node *node)
@@ -164,7 +164,7 @@ static enum bertc_status run_function(struct bt_onnx_call *o, const struct bt_on
 void bt_onnx_run_body(struct bt_onnx_call *o, const char *attribute)
 {
     struct bt_call *c = &o->call;
-    const struct bt_onnx_attribute *a = bt_onnx_attribute(o, attribute);
+    const struct bt_onnx_attribute *a = bt_onnx_attribute_of(o, attribute, BT_ONNX_GRAPH);
     if (!a || !a->graph) {
         bt_lower_fail(c, BERTC_FORMAT, "it has no graph '%s'", attribute);
         return;
@@ -193,7 +193,11 @@ static enum bertc_status run_operator(struct bt_onnx_call *o)
     const struct bt_onnx_node *node = o->node;
     bt_onnx_lowering *lower = bt_onnx_find(node->domain, node->op, &o->detail);
     if (lower) {
-        lower(o);
+        if (o->opset == 0) {
+            bt_lower_fail(&o->call, BERTC_FORMAT, "the model does not say which opset of ai.onnx it uses");
+        } else {
+            lower(o);
+        }
         return o->call.status;
     }
     const struct bt_onnx_function *fn = find_function(o->scope->model, node);
@@ -217,7 +221,7 @@ static enum bertc_status run_node(struct bt_onnx_scope *scope, const struct bt_o
         return bt_error_set(err, BERTC_UNSUPPORTED, "it has more than %d outputs", MAX_OUTPUTS);
     }
     o.inputs = bt_arena_alloc(l->arena, o.input_count, sizeof *o.inputs);
-    o.outs = bt_arena_alloc(l->arena, o.out_count, sizeof *o.outs);
+    o.outs = bt_arena_alloc(l->arena, o.out_count + 1, sizeof *o.outs); /* lowerings set the first in any case */
     if (!o.inputs || !o.outs) {
         return bt_error_memory(err);
     }

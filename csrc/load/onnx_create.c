@@ -1,32 +1,51 @@
 /* onnx_create.c: constants, ranges, and control flow that is resolved while the graph is built */
 #include "load/onnx_lower.h"
 
-static const char *const forms[] = {"value", "value_int", "value_float", "value_ints", "value_floats"};
+static const struct {
+    const char *name;
+    enum bt_onnx_kind kind;
+} forms[] = {
+    {"value", BT_ONNX_TENSOR},    {"value_int", BT_ONNX_INT},       {"value_float", BT_ONNX_FLOAT},
+    {"value_ints", BT_ONNX_INTS}, {"value_floats", BT_ONNX_FLOATS},
+};
+
+static struct bt_dyn real(struct bt_onnx_call *o, double value)
+{
+    return bt_lower_number(&o->call, bt_expr_float(o->call.x, bt_onnx_decimal((float)value)), BT_F32);
+}
+
+static struct bt_dyn integer(struct bt_onnx_call *o, int64_t value)
+{
+    return bt_onnx_integer(o, bt_expr_int(o->call.x, value));
+}
 
 void bt_onnx_op_constant(struct bt_onnx_call *o)
 {
-    enum { VALUE, INT, FLOAT, INTS, FLOATS, FORMS };
+    enum { FORMS = sizeof forms / sizeof *forms };
     struct bt_call *c = &o->call;
     const struct bt_onnx_attribute *a = NULL;
     int form = 0;
-    while (form < FORMS && !(a = bt_onnx_attribute(o, forms[form]))) {
+    while (form < FORMS && !(a = bt_onnx_attribute_of(o, forms[form].name, forms[form].kind))) {
         form++;
     }
-    if (!a || (form == VALUE && !a->tensor)) {
+    if (!a || (forms[form].kind == BT_ONNX_TENSOR && !a->tensor)) {
         bt_lower_fail(c, BERTC_UNSUPPORTED, "its value is of a kind that is not supported");
         return;
     }
-    switch (form) {
-    case VALUE: o->outs[0] = bt_onnx_constant(o, a->tensor, o->out_count ? o->node->outputs.items[0] : ""); return;
-    case INT: o->outs[0] = bt_onnx_integer(o, bt_expr_int(c->x, a->i)); return;
-    case FLOAT: o->outs[0] = bt_lower_number(c, bt_expr_float(c->x, a->f), BT_F32); return;
-    default: break;
-    }
-    o->outs[0] = bt_lower_seq(c, BT_DYN_LIST, NULL, 0);
-    for (size_t i = 0; i < (form == INTS ? a->int_count : a->float_count); i++) {
-        struct bt_dyn item = form == INTS ? bt_onnx_integer(o, bt_expr_int(c->x, a->ints[i]))
-                                          : bt_lower_number(c, bt_expr_float(c->x, a->floats[i]), BT_F32);
-        bt_lower_append(c, &o->outs[0], item);
+    switch (forms[form].kind) {
+    case BT_ONNX_TENSOR:
+        o->outs[0] = bt_onnx_constant(o, a->tensor, o->out_count ? o->node->outputs.items[0] : "");
+        break;
+    case BT_ONNX_INT: o->outs[0] = integer(o, a->i); break;
+    case BT_ONNX_FLOAT: o->outs[0] = real(o, a->f); break;
+    default:
+        o->outs[0] = bt_lower_seq(c, BT_DYN_LIST, NULL, 0);
+        for (size_t i = 0; i < a->ints.count; i++) {
+            bt_lower_append(c, &o->outs[0], integer(o, a->ints.items[i]));
+        }
+        for (size_t i = 0; i < a->floats.size / sizeof(float); i++) {
+            bt_lower_append(c, &o->outs[0], real(o, bt_onnx_float_at(&a->floats, i)));
+        }
     }
 }
 
@@ -37,7 +56,7 @@ void bt_onnx_op_constant_of_shape(struct bt_onnx_call *o)
     struct bt_call *c = &o->call;
     bt_expr shape[BT_MAX_RANK];
     const int rank = bt_onnx_numbers(o, 0, shape, BT_MAX_RANK);
-    const struct bt_onnx_attribute *a = bt_onnx_attribute(o, "value");
+    const struct bt_onnx_attribute *a = bt_onnx_attribute_of(o, "value", BT_ONNX_TENSOR);
     bt_expr number = bt_expr_float(c->x, 0);
     enum bt_dtype dtype = BT_F32;
     if (a && a->tensor) {
@@ -80,10 +99,9 @@ void bt_onnx_op_eye_like(struct bt_onnx_call *o)
     bt_expr shape[BT_MAX_RANK];
     struct bt_dyn like = bt_onnx_tensor(o, 0);
     enum bt_dtype dtype = bt_lower_type(c, like);
-    const struct bt_onnx_attribute *a = bt_onnx_attribute(o, "dtype");
     const char *name;
     if (bt_lower_shape(c, like, shape) != 2 || bt_onnx_int(o, "k", 0) != 0 ||
-        (a && !bt_onnx_dtype(a->i, &dtype, &name))) {
+        (bt_onnx_attribute(o, "dtype") && !bt_onnx_dtype(bt_onnx_int(o, "dtype", 0), &dtype, &name))) {
         bt_lower_fail(c, BERTC_UNSUPPORTED, "only the main diagonal of a matrix is implemented");
         return;
     }

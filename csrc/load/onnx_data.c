@@ -18,6 +18,12 @@ static bool stays_inside(const char *location)
     return true;
 }
 
+static enum bertc_status outside(struct bt_onnx_reader *r, const char *location)
+{
+    return bt_error_set(r->err, BERTC_FORMAT, "its data is in '%.200s', which is outside the model's directory",
+                        location);
+}
+
 static enum bertc_status map_location(struct bt_onnx_reader *r, const char *location, struct bt_file **out)
 {
     struct bt_onnx_data *d = r->data;
@@ -33,6 +39,9 @@ static enum bertc_status map_location(struct bt_onnx_reader *r, const char *loca
     if (!path || !bt_arena_reserve(r->arena, &d->files, &d->file_cap, d->count + 1, sizeof *d->files) ||
         !bt_arena_reserve(r->arena, &d->locations, &d->location_cap, d->count + 1, sizeof *d->locations)) {
         return bt_error_memory(r->err);
+    }
+    if (!bt_file_is_beside(path, d->path)) {
+        return outside(r, location);
     }
     enum bertc_status status = bt_file_map(path, &d->files[d->count], r->err);
     if (!status) {
@@ -51,8 +60,7 @@ enum bertc_status bt_onnx_external(struct bt_onnx_reader *r, const char *locatio
                             location);
     }
     if (!stays_inside(location)) {
-        return bt_error_set(r->err, BERTC_FORMAT, "its data is in '%.200s', which is outside the model's directory",
-                            location);
+        return outside(r, location);
     }
     enum bertc_status status = map_location(r, location, &file);
     if (status) {

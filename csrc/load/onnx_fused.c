@@ -81,33 +81,6 @@ void bt_onnx_op_q_embed_layer_norm(struct bt_onnx_call *o)
     embed(o, real, real[3], real[4], bt_onnx_tensor(o, MASK), bt_dyn_none());
 }
 
-/* [batch, length, heads * size] -> [batch, heads, length, size] */
-static struct bt_dyn split_heads(struct bt_onnx_call *o, struct bt_dyn x, int64_t heads)
-{
-    struct bt_call *c = &o->call;
-    bt_expr shape[BT_MAX_RANK];
-    if (bt_lower_shape(c, x, shape) != 3) {
-        bt_lower_fail(c, BERTC_UNSUPPORTED,
-                      "packed or transposed inputs are not implemented, only [batch, length, "
-                      "hidden]");
-        return x;
-    }
-    shape[3] = bt_expr_binary(c->x, BT_EXPR_FLOOR_DIV, shape[2], bt_expr_int(c->x, heads));
-    shape[2] = bt_expr_int(c->x, heads);
-    return bt_lower_permute(c, bt_lower_reshape(c, x, shape, 4), (const int[]){0, 2, 1, 3}, 4);
-}
-
-static struct bt_dyn merge_heads(struct bt_onnx_call *o, struct bt_dyn x)
-{
-    struct bt_call *c = &o->call;
-    bt_expr shape[BT_MAX_RANK];
-    x = bt_lower_permute(c, x, (const int[]){0, 2, 1, 3}, 4);
-    if (bt_lower_shape(c, x, shape) == 4) {
-        shape[2] = bt_expr_binary(c->x, BT_EXPR_MUL, shape[2], shape[3]);
-    }
-    return bt_lower_reshape(c, x, shape, 3);
-}
-
 /* Which keys a mask keeps: [batch, keys], [batch, queries, keys], or the lengths [batch]; to go with the scores. */
 static struct bt_dyn kept_keys(struct bt_onnx_call *o, struct bt_dyn mask, struct bt_dyn key)
 {
@@ -135,8 +108,7 @@ static struct bt_dyn choose(struct bt_onnx_call *o, struct bt_dyn keep, double o
 {
     struct bt_call *c = &o->call;
     const struct bt_dyn operands[] = {keep, bt_lower_real(c, 0), bt_lower_real(c, otherwise)};
-    struct bt_dyn out = bt_onnx_apply(o, BT_OP_WHERE, 3, operands);
-    return out;
+    return bt_onnx_apply(o, BT_OP_WHERE, 3, operands);
 }
 
 /* What is added to the scores, or None: of the mask, of the bias, and of the order of tokens. */
@@ -163,16 +135,10 @@ static void attend(struct bt_onnx_call *o, const struct bt_dyn *qkv, struct bt_d
     struct bt_call *c = &o->call;
     const int64_t heads = bt_onnx_int(o, "num_heads", 0);
     struct bt_dyn parts[3];
-    if (heads < 1) {
-        bt_lower_fail(c, BERTC_FORMAT, "num_heads is %lld", (long long)heads);
-        return;
-    }
     for (int i = 0; i < 3; i++) {
-        parts[i] = split_heads(o, qkv[i], heads);
+        parts[i] = bt_onnx_split_heads(o, qkv[i], heads);
     }
-    if (o->out_count > 1 && *o->node->outputs.items[1]) {
-        bt_lower_fail(c, BERTC_UNSUPPORTED, "its output of keys and values is not implemented");
-    }
+    bt_onnx_refuse_outputs(o, "of keys and values");
     const double scale = bt_onnx_float(o, "scale", 0.0);
     struct bt_dyn added = c->status == BERTC_OK ? additive_mask(o, mask, bias, parts[0], parts[1]) : bt_dyn_none();
     const struct bt_arg args[] = {bt_lower_value(c, parts[0]),
@@ -182,24 +148,17 @@ static void attend(struct bt_onnx_call *o, const struct bt_dyn *qkv, struct bt_d
                                   bt_arg_none(),
                                   scale == 0.0 ? bt_arg_none() : bt_arg_float(c->g, scale),
                                   bt_arg_expr(bt_expr_bool(c->x, true))};
-    o->outs[0] = merge_heads(o, bt_lower_node(c, BT_OP_SDPA, 7, args));
-}
-
-static void refuse_input(struct bt_onnx_call *o, size_t i, const char *what)
-{
-    if (bt_onnx_given(o, i)) {
-        bt_lower_fail(&o->call, BERTC_UNSUPPORTED, "its input %s is not implemented", what);
-    }
+    o->outs[0] = bt_onnx_merge_heads(o, bt_lower_node(c, BT_OP_SDPA, 7, args));
 }
 
 /* The sizes of query, key and value in the columns of the weight: equal, unless an attribute has them. */
 static void split_sizes(struct bt_onnx_call *o, bt_expr columns, bt_expr *sizes)
 {
     struct bt_call *c = &o->call;
-    const struct bt_onnx_attribute *a = bt_onnx_attribute(o, "qkv_hidden_sizes");
+    const struct bt_onnx_attribute *a = bt_onnx_attribute_of(o, "qkv_hidden_sizes", BT_ONNX_INTS);
     for (int i = 0; i < 3; i++) {
-        sizes[i] = a && a->int_count == 3 ? bt_expr_int(c->x, a->ints[i])
-                                          : bt_expr_binary(c->x, BT_EXPR_FLOOR_DIV, columns, bt_expr_int(c->x, 3));
+        sizes[i] = a && a->ints.count == 3 ? bt_expr_int(c->x, a->ints.items[i])
+                                           : bt_expr_binary(c->x, BT_EXPR_FLOOR_DIV, columns, bt_expr_int(c->x, 3));
     }
 }
 
@@ -221,7 +180,7 @@ void bt_onnx_op_attention(struct bt_onnx_call *o)
     struct bt_call *c = &o->call;
     struct bt_dyn x = bt_onnx_tensor(o, 0), weight = bt_onnx_tensor(o, 1), weights[3], biases[3], qkv[3];
     bt_expr sizes[3];
-    refuse_input(o, 4, "'past'");
+    bt_onnx_refuse_input(o, 4, "of past keys");
     if (bt_onnx_int(o, "do_rotary", 0)) {
         bt_lower_fail(c, BERTC_UNSUPPORTED, "do_rotary is not implemented");
     }
@@ -244,16 +203,18 @@ void bt_onnx_op_multi_head_attention(struct bt_onnx_call *o)
     struct bt_call *c = &o->call;
     struct bt_dyn qkv[3] = {bt_onnx_tensor(o, 0), bt_onnx_tensor(o, 1), bt_onnx_tensor(o, 2)}, biases[3];
     bt_expr sizes[3];
-    refuse_input(o, 6, "'past_key'");
+    bt_onnx_refuse_input(o, 6, "of past keys");
     if (qkv[1].kind == BT_DYN_NONE || qkv[2].kind == BT_DYN_NONE) {
         bt_lower_fail(c, BERTC_UNSUPPORTED, "packed projections are not implemented");
         return;
     }
-    for (int i = 0; i < 3 && c->status == BERTC_OK; i++) {
-        sizes[i] = bt_lower_size(c, qkv[i], bt_lower_rank(c, qkv[i]) - 1);
-    }
-    if (c->status != BERTC_OK) {
-        return;
+    for (int i = 0; i < 3; i++) {
+        const int rank = bt_lower_rank(c, qkv[i]);
+        if (rank != 3) {
+            bt_lower_fail(c, BERTC_UNSUPPORTED, "inputs of rank %d are not implemented, only of 3", rank);
+            return;
+        }
+        sizes[i] = bt_lower_size(c, qkv[i], rank - 1);
     }
     cut(o, bt_onnx_tensor(o, 3), sizes, biases);
     for (int i = 0; i < 3; i++) {
@@ -269,7 +230,7 @@ void bt_onnx_op_q_attention(struct bt_onnx_call *o)
     struct bt_dyn weight = bt_onnx_tensor(o, 1), qkv[3];
     const struct bt_onnx_levels x = {bt_onnx_tensor(o, 0), bt_onnx_scalar(o, 3), bt_onnx_tensor(o, 6)};
     bt_expr sizes[3];
-    refuse_input(o, 8, "'past'");
+    bt_onnx_refuse_input(o, 8, "of past keys");
     if (c->status != BERTC_OK || bt_lower_rank(c, weight) != 2) {
         bt_lower_fail(c, BERTC_FORMAT, "its weight is not a matrix");
         return;

@@ -59,12 +59,10 @@ static bool gather_known(struct bt_onnx_call *o, struct bt_dyn x, struct bt_dyn 
 static bool counts_to(struct bt_onnx_call *o, bt_value value, bt_expr size)
 {
     const struct bt_graph *g = o->call.g;
-    const struct bt_value_info *info = &g->values[bt_graph_root(g, value)];
-    const struct bt_node *arange = info->kind == BT_VALUE_NODE ? &g->nodes[info->index] : NULL;
+    const struct bt_node *arange = bt_onnx_maker(g, bt_graph_root(g, value), BT_OP_ARANGE);
     int64_t start, step;
-    return arange && arange->op == BT_OP_ARANGE && arange->args[1].expr == size &&
-           bt_expr_is_int(g->exprs, arange->args[0].expr, &start) && start == 0 &&
-           bt_expr_is_int(g->exprs, arange->args[2].expr, &step) && step == 1;
+    return arange && arange->args[1].expr == size && bt_expr_is_int(g->exprs, arange->args[0].expr, &start) &&
+           start == 0 && bt_expr_is_int(g->exprs, arange->args[2].expr, &step) && step == 1;
 }
 
 /* x flattened at row * s + column, as the TorchScript exporter writes x[row, column] where s is x's second size and
@@ -86,12 +84,9 @@ static bool gather_unflattened(struct bt_onnx_call *o, struct bt_dyn x, struct b
     const struct bt_value_info *info = &g->values[x.tensor->value];
     for (int i = 0; i < 2; i++) {
         const struct bt_arg *scaled = &sum->args[i], *column = &sum->args[1 - i];
-        if (scaled->kind != BT_ARG_VALUE || column->kind != BT_ARG_VALUE ||
-            g->values[scaled->value].kind != BT_VALUE_NODE) {
-            continue;
-        }
-        const struct bt_node *mul = &g->nodes[g->values[scaled->value].index];
-        if (mul->op == BT_OP_MUL && mul->args[0].kind == BT_ARG_VALUE && mul->args[1].kind == BT_ARG_EXPR &&
+        const bool values = scaled->kind == BT_ARG_VALUE && column->kind == BT_ARG_VALUE;
+        const struct bt_node *mul = values ? bt_onnx_maker(g, scaled->value, BT_OP_MUL) : NULL;
+        if (mul && mul->args[0].kind == BT_ARG_VALUE && mul->args[1].kind == BT_ARG_EXPR &&
             mul->args[1].expr == info->dims[1] && counts_to(o, column->value, info->dims[1]) &&
             counts_to(o, mul->args[0].value, info->dims[0])) {
             const struct bt_dyn indices[] = {bt_lower_tensor(&o->call, mul->args[0].value),
@@ -240,23 +235,14 @@ static void columns(struct bt_onnx_call *o, struct bt_dyn index, int count, stru
     }
 }
 
-/* The value under casts to the same dims, selections of an only item, and expansions: it broadcasts to the same. */
+/* The value under an expansion of which a column was made and taken again: it broadcasts to the same. */
 static bt_value under_expand(struct bt_onnx_call *o, bt_value value)
 {
     const struct bt_graph *g = o->call.g;
-    const struct bt_value_info *info = &g->values[value];
-    const struct bt_node *select = info->kind == BT_VALUE_NODE ? &g->nodes[info->index] : NULL;
-    if (!select || select->op != BT_OP_SELECT) {
-        return BT_NO_VALUE;
-    }
-    info = &g->values[select->args[0].value];
-    const struct bt_node *unsqueeze = info->kind == BT_VALUE_NODE ? &g->nodes[info->index] : NULL;
-    if (!unsqueeze || unsqueeze->op != BT_OP_UNSQUEEZE) {
-        return BT_NO_VALUE;
-    }
-    info = &g->values[unsqueeze->args[0].value];
-    const struct bt_node *expand = info->kind == BT_VALUE_NODE ? &g->nodes[info->index] : NULL;
-    return expand && expand->op == BT_OP_EXPAND ? expand->args[0].value : BT_NO_VALUE;
+    const struct bt_node *select = bt_onnx_maker(g, value, BT_OP_SELECT);
+    const struct bt_node *unsqueeze = select ? bt_onnx_maker(g, select->args[0].value, BT_OP_UNSQUEEZE) : NULL;
+    const struct bt_node *expand = unsqueeze ? bt_onnx_maker(g, unsqueeze->args[0].value, BT_OP_EXPAND) : NULL;
+    return expand ? expand->args[0].value : BT_NO_VALUE;
 }
 
 /* Indices that were only expanded to each other's shape do that by themselves. */

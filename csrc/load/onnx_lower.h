@@ -35,18 +35,24 @@ int bt_onnx_numbers(struct bt_onnx_call *o, size_t i, bt_expr *list, int cap);
 /* The only item of a number or of a known list of one, else the tensor. */
 struct bt_dyn bt_onnx_scalar(struct bt_onnx_call *o, size_t i);
 
+/* Fails the call when input i is given, or an output behind the first is used: `what` says what it is. */
+void bt_onnx_refuse_input(struct bt_onnx_call *o, size_t i, const char *what);
+void bt_onnx_refuse_outputs(struct bt_onnx_call *o, const char *what);
+
 /* Attributes. */
 int64_t bt_onnx_int(struct bt_onnx_call *o, const char *name, int64_t fallback);
 double bt_onnx_float(struct bt_onnx_call *o, const char *name, double fallback);
 const char *bt_onnx_string(struct bt_onnx_call *o, const char *name, const char *fallback);
 const struct bt_onnx_attribute *bt_onnx_attribute(struct bt_onnx_call *o, const char *name); /* NULL: not given */
+/* The same, failing the call when it is of another kind. */
+const struct bt_onnx_attribute *bt_onnx_attribute_of(struct bt_onnx_call *o, const char *name, enum bt_onnx_kind kind);
 /* The integers of an attribute, or where that is not given of input i; false when neither is. */
 bool bt_onnx_list(struct bt_onnx_call *o, const char *name, size_t i, bt_expr *list, int cap, int *count);
 /* The same for the dims of a tensor of this rank: 0 .. rank - 1. */
 bool bt_onnx_dims(struct bt_onnx_call *o, const char *name, size_t i, int rank, int *dims, int *count);
 int bt_onnx_axis(struct bt_onnx_call *o, int64_t fallback, int rank); /* attribute "axis" */
 
-/* Known values. Small integer constants of rank 1 are known too. */
+/* Known values (onnx_known.c). Small integer constants of rank 1 are known too. */
 bool bt_onnx_known(struct bt_onnx_call *o, struct bt_dyn d, struct bt_dyn *list); /* of rank 1: as a LIST */
 bool bt_onnx_is_matrix(struct bt_dyn d); /* a LIST of LISTs of equal length: a known value of rank 2, as pads are */
 struct bt_dyn bt_onnx_flattened(struct bt_onnx_call *o, struct bt_dyn matrix);
@@ -65,8 +71,11 @@ struct bt_dyn bt_onnx_binary(struct bt_onnx_call *o, enum bt_op op, struct bt_dy
 
 /* Whether the call is the number `value`. */
 bool bt_onnx_is_number(struct bt_onnx_call *o, struct bt_dyn d, double value);
-/* The node that makes d, or NULL; of this op only. */
+/* The node that makes d, or a value of the graph; NULL when it is of another op. */
 const struct bt_node *bt_onnx_made_by(struct bt_onnx_call *o, struct bt_dyn d, enum bt_op op);
+const struct bt_node *bt_onnx_maker(const struct bt_graph *g, bt_value value, enum bt_op op);
+/* The constant that d is, or NULL. */
+const struct bt_tensor *bt_onnx_constant_of(struct bt_onnx_call *o, struct bt_dyn d);
 
 /* Layers that several operators are made of. */
 struct bt_dyn bt_onnx_product(struct bt_onnx_call *o, struct bt_dyn a, struct bt_dyn b); /* onnx_attention.c */
@@ -74,6 +83,9 @@ struct bt_dyn bt_onnx_add_bias(struct bt_onnx_call *o, struct bt_dyn x, struct b
 struct bt_dyn bt_onnx_layer_norm(struct bt_onnx_call *o, struct bt_dyn x, struct bt_dyn weight, struct bt_dyn bias,
                                  double eps);
 struct bt_dyn bt_onnx_gelu(struct bt_onnx_call *o, struct bt_dyn x, bool tanh);
+/* [batch, length, heads * size] to [batch, heads, length, size], and back */
+struct bt_dyn bt_onnx_split_heads(struct bt_onnx_call *o, struct bt_dyn x, int64_t heads);
+struct bt_dyn bt_onnx_merge_heads(struct bt_onnx_call *o, struct bt_dyn x);
 struct bt_dyn bt_onnx_swap_last(struct bt_onnx_call *o, struct bt_dyn x); /* the last two dimensions */
 
 /* onnx_build.c: run the graph that the attribute names, in a scope inside the node's. */

@@ -1,4 +1,6 @@
 /* onnx_math.c: pointwise arithmetic, comparison, selection and casts */
+#include <math.h>
+
 #include "load/onnx_lower.h"
 
 void bt_onnx_op_unary(struct bt_onnx_call *o)
@@ -38,11 +40,14 @@ void bt_onnx_op_mul(struct bt_onnx_call *o)
 
 void bt_onnx_op_is_inf(struct bt_onnx_call *o)
 {
-    if (!bt_onnx_int(o, "detect_negative", 1) || !bt_onnx_int(o, "detect_positive", 1)) {
-        bt_lower_fail(&o->call, BERTC_UNSUPPORTED, "detecting one sign only is not implemented");
-    }
+    const bool negative = bt_onnx_int(o, "detect_negative", 1), positive = bt_onnx_int(o, "detect_positive", 1);
     const struct bt_dyn x = bt_onnx_input(o, 0);
-    o->outs[0] = bt_onnx_apply(o, BT_OP_ISINF, 1, &x);
+    if (negative && positive) {
+        o->outs[0] = bt_onnx_apply(o, BT_OP_ISINF, 1, &x);
+    } else {
+        const double sought = negative ? -INFINITY : positive ? INFINITY : NAN; /* which nothing equals */
+        o->outs[0] = bt_onnx_binary(o, BT_OP_EQ, x, bt_lower_real(&o->call, sought));
+    }
 }
 
 void bt_onnx_op_identity(struct bt_onnx_call *o)
@@ -181,9 +186,8 @@ void bt_onnx_op_clip(struct bt_onnx_call *o)
     struct bt_dyn operands[3] = {bt_onnx_input(o, 0), bt_dyn_none(), bt_dyn_none()};
     static const char *const names[] = {"min", "max"};
     for (size_t i = 0; i < 2; i++) {
-        const struct bt_onnx_attribute *a = o->opset < 11 ? bt_onnx_attribute(o, names[i]) : NULL;
-        if (a) {
-            operands[i + 1] = bt_lower_real(&o->call, a->f);
+        if (o->opset < 11 && bt_onnx_attribute(o, names[i])) {
+            operands[i + 1] = bt_lower_real(&o->call, bt_onnx_float(o, names[i], 0));
         } else if (bt_onnx_given(o, i + 1)) {
             operands[i + 1] = bt_onnx_scalar(o, i + 1);
         }

@@ -94,11 +94,11 @@ void bt_onnx_op_einsum(struct bt_onnx_call *o)
 static struct bt_dyn window(struct bt_onnx_call *o, const char *name, int64_t fallback, int count)
 {
     struct bt_call *c = &o->call;
-    const struct bt_onnx_attribute *a = bt_onnx_attribute(o, name);
+    const struct bt_onnx_attribute *a = bt_onnx_attribute_of(o, name, BT_ONNX_INTS);
     struct bt_dyn list = bt_lower_seq(c, BT_DYN_LIST, NULL, 0);
     for (int i = 0; i < count; i++) {
-        const bool given = a && (size_t)i < a->int_count;
-        bt_lower_append(c, &list, bt_lower_integer(c, given ? a->ints[i] : fallback));
+        const bool given = a && (size_t)i < a->ints.count;
+        bt_lower_append(c, &list, bt_lower_integer(c, given ? a->ints.items[i] : fallback));
     }
     return list;
 }
@@ -108,7 +108,7 @@ void bt_onnx_op_conv(struct bt_onnx_call *o)
 {
     enum { STRIDE = 3, PADDING, DILATION, GROUPS };
     struct bt_call *c = &o->call;
-    const struct bt_onnx_attribute *pads = bt_onnx_attribute(o, "pads");
+    const struct bt_onnx_attribute *pads = bt_onnx_attribute_of(o, "pads", BT_ONNX_INTS);
     c->args[0] = bt_onnx_tensor(o, 0);
     c->args[1] = bt_onnx_tensor(o, 1);
     c->args[2] = bt_onnx_tensor(o, 2);
@@ -117,8 +117,8 @@ void bt_onnx_op_conv(struct bt_onnx_call *o)
     if (strcmp(mode, "NOTSET") != 0 && strcmp(mode, "VALID") != 0) {
         bt_lower_fail(c, BERTC_UNSUPPORTED, "auto_pad \"%.40s\" is not implemented", mode);
     }
-    for (int i = 0; pads && i < count && (size_t)(i + count) < pads->int_count; i++) {
-        if (pads->ints[i] != pads->ints[i + count]) {
+    for (int i = 0; pads && i < count && (size_t)(i + count) < pads->ints.count; i++) {
+        if (pads->ints.items[i] != pads->ints.items[i + count]) {
             bt_lower_fail(c, BERTC_UNSUPPORTED, "padding that differs between the sides is not implemented");
         }
     }
@@ -133,15 +133,6 @@ void bt_onnx_op_conv(struct bt_onnx_call *o)
         bt_aten_conv1d(c);
     }
     o->outs[0] = c->out;
-}
-
-static void refuse_statistics(struct bt_onnx_call *o)
-{
-    for (size_t i = 1; i < o->out_count; i++) {
-        if (*o->node->outputs.items[i]) {
-            bt_lower_fail(&o->call, BERTC_UNSUPPORTED, "its output %zu, which training uses, is not implemented", i);
-        }
-    }
 }
 
 /* Over the last `count` dimensions. */
@@ -167,12 +158,10 @@ struct bt_dyn bt_onnx_layer_norm(struct bt_onnx_call *o, struct bt_dyn x, struct
 /* Exporters write zeros for the bias that a layer does not have: None then. */
 static struct bt_dyn without_zeros(struct bt_onnx_call *o, struct bt_dyn bias)
 {
-    const struct bt_graph *g = o->call.g;
-    if (bias.kind != BT_DYN_TENSOR || bias.tensor->value < 0 ||
-        g->values[bias.tensor->value].kind != BT_VALUE_CONSTANT) {
+    const struct bt_tensor *t = bt_onnx_constant_of(o, bias);
+    if (!t) {
         return bias;
     }
-    const struct bt_tensor *t = &g->constants[g->values[bias.tensor->value].index].tensor;
     const uint8_t *bytes = t->data;
     const size_t size = (size_t)bt_numel(t->rank, t->dims) * bt_dtype_size(t->dtype);
     size_t i = 0;
@@ -187,7 +176,7 @@ void bt_onnx_op_layer_normalization(struct bt_onnx_call *o)
 {
     struct bt_dyn x = bt_onnx_tensor(o, 0);
     const int rank = bt_lower_rank(&o->call, x), count = rank - bt_onnx_axis(o, -1, rank);
-    refuse_statistics(o);
+    bt_onnx_refuse_outputs(o, "which training uses");
     o->outs[0] = normalize(o, (enum bt_op)o->detail, x, count, bt_onnx_tensor(o, 1),
                            without_zeros(o, bt_onnx_tensor(o, 2)), bt_onnx_float(o, "epsilon", 1e-5));
 }
@@ -222,5 +211,26 @@ void bt_onnx_op_batch_normalization(struct bt_onnx_call *o)
     c->args[EPS] = bt_lower_real(c, bt_onnx_float(o, "epsilon", 1e-5));
     c->args[CUDNN] = bt_dyn_scalar(bt_expr_bool(c->x, false));
     bt_aten_batch_norm(c);
+    o->outs[0] = c->out;
+}
+
+/* x, scale, bias: over all dimensions behind the channels, of each channel or of each of `num_groups` groups of them */
+void bt_onnx_op_group_normalization(struct bt_onnx_call *o)
+{
+    struct bt_call *c = &o->call;
+    const bool groups = o->detail;
+    struct bt_dyn x = bt_onnx_tensor(o, 0);
+    if (groups && o->opset < 21) {
+        bt_lower_fail(c, BERTC_UNSUPPORTED, "before opset 21, with scales of groups, it is not implemented");
+        return;
+    }
+    c->args[0] = x;
+    c->args[1] = groups ? bt_lower_integer(c, bt_onnx_int(o, "num_groups", 0)) : bt_dyn_scalar(bt_lower_size(c, x, 1));
+    c->args[2] = bt_onnx_tensor(o, 1);
+    c->args[3] = bt_onnx_tensor(o, 2);
+    c->args[4] = bt_lower_real(c, bt_onnx_float(o, "epsilon", 1e-5));
+    if (c->status == BERTC_OK) {
+        bt_aten_group_norm(c);
+    }
     o->outs[0] = c->out;
 }

@@ -56,15 +56,25 @@ static struct bt_dyn quantized(struct bt_onnx_call *o, struct bt_dyn x, struct b
     return bt_lower_cast(c, bt_onnx_apply(o, BT_OP_CLAMP, 3, bounds), dtype);
 }
 
-/* x, scale, zero point, whose dtype is the result's */
+/* x, scale, zero point, whose dtype is the result's; without it `output_dtype`, by default uint8 */
 void bt_onnx_op_quantize(struct bt_onnx_call *o)
 {
+    enum { UINT8 = 2 };
     struct bt_call *c = &o->call;
     struct bt_dyn x = bt_onnx_tensor(o, 0), zero = bt_onnx_tensor(o, 2);
-    const enum bt_dtype dtype = zero.kind == BT_DYN_NONE ? BT_U8 : bt_lower_type(c, zero);
+    const int64_t code = bt_onnx_int(o, "output_dtype", 0);
     const int rank = bt_lower_rank(c, x);
-    if (dtype != BT_U8 && dtype != BT_I8) {
-        bt_lower_fail(c, BERTC_UNSUPPORTED, "to %s is not implemented, only to bytes", bt_dtype_name(dtype));
+    const char *name;
+    enum bt_dtype dtype = BT_F32;
+    bool known = true;
+    if (zero.kind == BT_DYN_NONE) {
+        known = bt_onnx_dtype(code ? code : UINT8, &dtype, &name);
+    } else {
+        dtype = bt_lower_type(c, zero);
+        name = bt_dtype_name(dtype);
+    }
+    if (!known || (dtype != BT_U8 && dtype != BT_I8)) {
+        bt_lower_fail(c, BERTC_UNSUPPORTED, "to %s is not implemented, only to bytes", name);
     }
     zero = zero.kind == BT_DYN_NONE ? zero : along_axis(o, zero, rank);
     o->outs[0] = quantized(o, x, along_axis(o, bt_onnx_scalar(o, 1), rank), zero, dtype);

@@ -94,13 +94,15 @@ void bt_onnx_op_reduce_log_sum_exp(struct bt_onnx_call *o)
     o->outs[0] = c->out;
 }
 
-/* x / its norm of order p along `axis` */
+/* x / its norm of order p along `axis`, where that is not 0 */
 void bt_onnx_op_lp_normalization(struct bt_onnx_call *o)
 {
     struct bt_dyn x = bt_onnx_tensor(o, 0);
     const int axis = bt_onnx_axis(o, -1, bt_lower_rank(&o->call, x));
     struct bt_dyn norm = vector_norm(o, x, (double)bt_onnx_int(o, "p", 2), &axis, 1, true);
-    o->outs[0] = bt_onnx_binary(o, BT_OP_DIV, x, norm);
+    struct bt_dyn is_zero = bt_onnx_binary(o, BT_OP_EQ, norm, bt_lower_integer(&o->call, 0));
+    const struct bt_dyn operands[] = {is_zero, bt_lower_integer(&o->call, 1), norm};
+    o->outs[0] = bt_onnx_binary(o, BT_OP_DIV, x, bt_onnx_apply(o, BT_OP_WHERE, 3, operands));
 }
 
 /* the first of equal items */

@@ -187,6 +187,10 @@ void bt_onnx_op_transpose(struct bt_onnx_call *o)
             dims[count] = rank - 1 - count;
         }
     }
+    if (count != rank) {
+        bt_lower_fail(c, BERTC_FORMAT, "perm has %d items for %d dimensions", count, rank);
+        return;
+    }
     if (rank < 2 || (bt_onnx_is_matrix(x) && dims[0] == 0)) {
         o->outs[0] = x;
     } else {

@@ -132,7 +132,7 @@ void bt_onnx_op_concat(struct bt_onnx_call *o)
 {
     struct bt_call *c = &o->call;
     struct bt_dyn known = bt_lower_seq(c, BT_DYN_LIST, NULL, 0), list = bt_lower_seq(c, BT_DYN_LIST, NULL, 0), part;
-    bool all_known = true;
+    bool all_known = o->input_count > 0;
     for (size_t i = 0; i < o->input_count && c->status == BERTC_OK; i++) {
         all_known = all_known && bt_onnx_known(o, bt_onnx_input(o, i), &part);
         for (size_t k = 0; all_known && k < part.seq->count; k++) {
@@ -145,6 +145,9 @@ void bt_onnx_op_concat(struct bt_onnx_call *o)
     }
     for (size_t i = 0; i < o->input_count; i++) {
         bt_lower_append(c, &list, bt_onnx_tensor(o, i));
+    }
+    if (list.kind == BT_DYN_LIST && list.seq->count == 0) {
+        bt_lower_fail(c, BERTC_FORMAT, "it has no inputs");
     }
     if (c->status == BERTC_OK) {
         o->outs[0] = bt_lower_cat(c, list, bt_onnx_axis(o, 1, bt_lower_rank(c, list.seq->items[0])));

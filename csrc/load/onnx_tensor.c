@@ -32,6 +32,9 @@ static const struct {
     {"uint4", false, BT_F32},
     {"int4", false, BT_F32},
     {"float4e2m1", false, BT_F32},
+    {"float8e8m0", false, BT_F32},
+    {"uint2", false, BT_F32},
+    {"int2", false, BT_F32},
 };
 
 bool bt_onnx_dtype(int64_t code, enum bt_dtype *out, const char **name)
@@ -49,26 +52,14 @@ bool bt_onnx_dtype(int64_t code, enum bt_dtype *out, const char **name)
 struct parts {
     const char *name;
     int64_t dtype;
-    int64_t *dims, *ints; /* int32_data, int64_data, uint64_data */
-    size_t dim_count, dim_cap, int_count, int_cap;
+    struct bt_onnx_integers dims, ints; /* ints: int32_data, int64_data, uint64_data */
+    struct bt_onnx_bytes floats;        /* float_data, double_data */
     struct bt_span raw;
-    uint8_t *floats; /* the bytes of float_data and double_data */
-    size_t float_size, float_cap;
-    bool has_raw, external;
+    bool has_raw, has_length;
+    int64_t stored; /* 1: in a file beside the model */
     const char *location;
     uint64_t offset, length;
-    bool has_length;
 };
-
-static enum bertc_status append_bytes(struct bt_onnx_reader *r, struct bt_span bytes, struct parts *p)
-{
-    if (!bt_arena_reserve(r->arena, &p->floats, &p->float_cap, p->float_size + bytes.size, 1)) {
-        return bt_error_memory(r->err);
-    }
-    memcpy(p->floats + p->float_size, bytes.data, bytes.size);
-    p->float_size += bytes.size;
-    return BERTC_OK;
-}
 
 struct entry {
     const char *key, *value;
@@ -78,9 +69,8 @@ static enum bertc_status entry_field(struct bt_onnx_reader *r, const struct bt_p
                                      const struct bt_protobuf_field *f, void *out)
 {
     struct entry *entry = out;
-    (void)m;
-    return f->number == 1   ? bt_onnx_text(r, f, &entry->key)
-           : f->number == 2 ? bt_onnx_text(r, f, &entry->value)
+    return f->number == 1   ? bt_onnx_read_text(r, m, f, &entry->key)
+           : f->number == 2 ? bt_onnx_read_text(r, m, f, &entry->value)
                             : BERTC_OK;
 }
 
@@ -97,10 +87,11 @@ static bool parse_size(const char *text, uint64_t *out)
     return *text != '\0';
 }
 
-static enum bertc_status read_entry(struct bt_onnx_reader *r, struct bt_protobuf m, struct parts *p)
+static enum bertc_status read_entry(struct bt_onnx_reader *r, const struct bt_protobuf *m,
+                                    const struct bt_protobuf_field *f, struct parts *p)
 {
     struct entry entry = {"", ""};
-    enum bertc_status status = bt_onnx_fields(r, m, entry_field, &entry);
+    enum bertc_status status = bt_onnx_read_message(r, m, f, entry_field, &entry);
     bool ok = true;
     if (status) {
         return status;
@@ -134,20 +125,20 @@ static enum bertc_status part_field(struct bt_onnx_reader *r, const struct bt_pr
     };
     struct parts *p = out;
     switch (f->number) {
-    case DIMS: return bt_onnx_ints(r, f, &p->dims, &p->dim_count, &p->dim_cap);
-    case DATA_TYPE: p->dtype = (int64_t)f->value; return BERTC_OK;
+    case DIMS: return bt_onnx_read_integers(r, m, f, &p->dims);
+    case DATA_TYPE: return bt_onnx_read_integer(r, m, f, &p->dtype);
     case INT32_DATA:
     case INT64_DATA:
-    case UINT64_DATA: return bt_onnx_ints(r, f, &p->ints, &p->int_count, &p->int_cap);
-    case FLOAT_DATA:
-    case DOUBLE_DATA: return append_bytes(r, f->bytes, p);
-    case NAME: return bt_onnx_text(r, f, &p->name);
+    case UINT64_DATA: return bt_onnx_read_integers(r, m, f, &p->ints);
+    case FLOAT_DATA: return bt_onnx_read_packed(r, m, f, BT_WIRE_FIXED32, &p->floats);
+    case DOUBLE_DATA: return bt_onnx_read_packed(r, m, f, BT_WIRE_FIXED64, &p->floats);
+    case NAME: return bt_onnx_read_text(r, m, f, &p->name);
     case RAW_DATA:
         p->raw = f->bytes;
         p->has_raw = true;
-        return BERTC_OK;
-    case EXTERNAL_DATA: return read_entry(r, bt_protobuf_inner(m, f->bytes), p);
-    case DATA_LOCATION: p->external = f->value == 1; return BERTC_OK;
+        return bt_protobuf_expect(m, f, BT_WIRE_BYTES, r->err);
+    case EXTERNAL_DATA: return read_entry(r, m, f, p);
+    case DATA_LOCATION: return bt_onnx_read_integer(r, m, f, &p->stored);
     default: return BERTC_OK;
     }
 }
@@ -156,18 +147,19 @@ static enum bertc_status part_field(struct bt_onnx_reader *r, const struct bt_pr
 static enum bertc_status pack_ints(struct bt_onnx_reader *r, const struct parts *p, enum bt_dtype dtype,
                                    struct bt_span *out)
 {
-    const size_t size = bt_dtype_size(dtype);
-    uint8_t *bytes = bt_arena_alloc(r->arena, p->int_count, size);
+    const size_t size = bt_dtype_size(dtype), count = p->ints.count;
+    uint8_t *bytes = bt_arena_alloc(r->arena, count, size);
     if (!bytes) {
         return bt_error_memory(r->err);
     }
-    for (size_t i = 0; i < p->int_count; i++) {
-        const uint64_t value = dtype == BT_BOOL ? p->ints[i] != 0 : (uint64_t)p->ints[i];
+    for (size_t i = 0; i < count; i++) {
+        const int64_t item = p->ints.items[i];
+        const uint64_t value = dtype == BT_BOOL ? item != 0 : (uint64_t)item;
         for (size_t k = 0; k < size; k++) {
             bytes[i * size + k] = (uint8_t)(value >> 8 * k);
         }
     }
-    *out = (struct bt_span){bytes, p->int_count * size};
+    *out = (struct bt_span){bytes, count * size};
     return BERTC_OK;
 }
 
@@ -193,15 +185,15 @@ static enum bertc_status external_bytes(struct bt_onnx_reader *r, const struct p
 static enum bertc_status find_bytes(struct bt_onnx_reader *r, const struct parts *p, enum bt_dtype dtype, size_t size,
                                     struct bt_span *out)
 {
-    if (p->external) {
+    if (p->stored == 1) {
         return external_bytes(r, p, size, out);
     }
-    if (p->has_raw || (!p->int_count && !p->float_size)) {
+    if (p->has_raw || (!p->ints.count && !p->floats.size)) {
         *out = p->raw;
         return BERTC_OK;
     }
     if (dtype == BT_F32 || dtype == BT_F64) {
-        *out = (struct bt_span){p->floats, p->float_size};
+        *out = (struct bt_span){p->floats.data, p->floats.size};
         return BERTC_OK;
     }
     return pack_ints(r, p, dtype, out);
@@ -215,17 +207,17 @@ static enum bertc_status put_together(struct bt_onnx_reader *r, const struct par
         return bt_error_set(r->err, BERTC_UNSUPPORTED, "its elements are of type %s (%lld), which is not supported",
                             type, (long long)p->dtype);
     }
-    if (p->dim_count > BT_MAX_RANK) {
-        return bt_error_set(r->err, BERTC_UNSUPPORTED, "it has %zu dimensions, more than %d", p->dim_count,
+    if (p->dims.count > BT_MAX_RANK) {
+        return bt_error_set(r->err, BERTC_UNSUPPORTED, "it has %zu dimensions, more than %d", p->dims.count,
                             BT_MAX_RANK);
     }
     size = bt_dtype_size(t->dtype);
-    t->rank = (int)p->dim_count;
+    t->rank = (int)p->dims.count;
     for (int i = 0; i < t->rank; i++) {
-        t->dims[i] = p->dims[i];
-        if (p->dims[i] < 0 || !bt_mul_size(size, (size_t)p->dims[i], &size) || size > INT64_MAX) {
+        t->dims[i] = p->dims.items[i];
+        if (t->dims[i] < 0 || !bt_mul_size(size, (size_t)t->dims[i], &size) || size > INT64_MAX) {
             return bt_error_set(r->err, BERTC_FORMAT, "dimension %d is %lld, which is negative or too large", i,
-                                (long long)p->dims[i]);
+                                (long long)t->dims[i]);
         }
     }
     bt_contiguous_strides(t->rank, t->dims, t->strides);
@@ -246,14 +238,15 @@ static enum bertc_status put_together(struct bt_onnx_reader *r, const struct par
     return t->data ? BERTC_OK : bt_error_memory(r->err);
 }
 
-enum bertc_status bt_onnx_read_tensor(struct bt_onnx_reader *r, struct bt_protobuf message, struct bt_onnx_tensor *out)
+enum bertc_status bt_onnx_read_tensor(struct bt_onnx_reader *r, const struct bt_protobuf *m,
+                                      const struct bt_protobuf_field *f, struct bt_onnx_tensor *out)
 {
     struct parts p = {.name = ""};
-    enum bertc_status status = bt_onnx_fields(r, message, part_field, &p);
+    enum bertc_status status = bt_onnx_read_message(r, m, f, part_field, &p);
     out->name = p.name;
     out->tensor = (struct bt_tensor){0};
-    if (!status && (status = put_together(r, &p, &out->tensor)) && status != BERTC_MEMORY) {
-        bt_error_prefix(r->err, "tensor '%.200s'", p.name);
+    if (!status) {
+        status = put_together(r, &p, &out->tensor);
     }
-    return status;
+    return status && status != BERTC_MEMORY ? bt_error_prefix(r->err, "tensor '%.200s'", p.name) : status;
 }

@@ -65,6 +65,14 @@ static void check_damage(void)
     CHECK_REFUSAL(first(BYTES(0xf8, 0xff, 0xff, 0xff, 0xff, 0x01)), &err, BERTC_FORMAT, "number");
 }
 
+static void check_expected(void)
+{
+    struct bt_protobuf m = bt_protobuf_open(BYTES(0x12, 0x01, 'a'));
+    CHECK(!bt_protobuf_next(&m, &field, &more, &err) && !bt_protobuf_expect(&m, &field, BT_WIRE_BYTES, &err));
+    CHECK_REFUSAL(bt_protobuf_expect(&m, &field, BT_WIRE_FIXED32, &err), &err, BERTC_FORMAT,
+                  "field 2, which ends at byte 3, is text, a list or a message, expected 4 bytes");
+}
+
 /* An inner message ends where its field does, and offsets count from the outermost one. */
 static void check_inner(void)
 {
@@ -86,6 +94,7 @@ int main(void)
     check_group("fields", check_fields);
     check_group("varints", check_varints);
     check_group("damage", check_damage);
+    check_group("expected kinds", check_expected);
     check_group("inner messages", check_inner);
     check_group("probe", check_probe);
     return check_result();

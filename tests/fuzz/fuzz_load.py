@@ -19,6 +19,9 @@ import numpy as np
 
 import bertc
 
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+import protobuf
+
 DATA = Path(__file__).resolve().parents[1] / "data"
 
 
@@ -89,6 +92,47 @@ def mutate_archive(data: bytes, chance: random.Random) -> bytes:
     return stream.getvalue()
 
 
+def mutate_message(data: bytes, chance: random.Random, depth: int = 6) -> bytes:
+    """One change somewhere down the tree of messages, whose lengths stay right."""
+    try:
+        fields = protobuf.split(data)
+    except (IndexError, ValueError):
+        return mutate_bytes(data, chance, 2)
+    if not fields:
+        return data
+    k = chance.randrange(len(fields))
+    tag, content = fields[k]
+    if tag & 7 == 2 and depth and chance.random() < 0.85:
+        fields[k][1] = mutate_message(content, chance, depth - 1)
+        return protobuf.join(fields)
+    other = chance.choice(fields)
+    match chance.randrange(5):
+        case 0:
+            del fields[k]
+        case 1:
+            fields.insert(k, list(other))
+        case 2 if other[0] & 7 == tag & 7:
+            fields[k][1], other[1] = other[1], content
+        case 3:
+            fields[k][0] = chance.randrange(1, 30) << 3 | tag & 7
+        case _ if tag & 7 == 0:
+            fields[k][1] = chance.choice((0, 1, 2, 7, 255, 2**31, 2**63, 2**64 - 1, content + 1))
+        case _:
+            fields[k][1] = mutate_bytes(content, chance, 2) if tag & 7 == 2 else chance.randbytes(len(content))
+    return protobuf.join(fields)
+
+
+def mutate(data: bytes, chance: random.Random) -> bytes:
+    blind = chance.random() < 0.2
+    if not blind and zipfile.is_zipfile(io.BytesIO(data)):
+        return mutate_archive(data, chance)
+    if not blind and data[:1] == b"\x08":  # ONNX
+        for _ in range(chance.randint(1, 3)):
+            data = mutate_message(data, chance)
+        return data
+    return mutate_bytes(data, chance, 8)
+
+
 def arguments(model: bertc.Model, chance: random.Random) -> list[np.ndarray]:
     shape = (chance.randint(0, 3), chance.randint(0, 12))
     return [
@@ -115,18 +159,17 @@ def attempt(data: bytes, chance: random.Random) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--only", default="", help="the files whose path has this text in it")
     parser.add_argument("--seed", type=int, help="run only this mutation")
     args = parser.parse_args()
-    files = (path for path in sorted(DATA.rglob("*")) if path.suffix in (".pt", ".pt2", ".bin", ".ot"))
-    seeds = [path.read_bytes() for path in files]
+    files = (path for path in sorted(DATA.rglob("*")) if path.suffix in (".pt", ".pt2", ".bin", ".ot", ".onnx"))
+    seeds = [path.read_bytes() for path in files if args.only in str(path)]
     outcomes: dict[str, int] = {}
     number = args.seed or 0
     end = time.monotonic() + args.seconds
     while time.monotonic() < end:
         chance = random.Random(number)
-        data = chance.choice(seeds)
-        archive = zipfile.is_zipfile(io.BytesIO(data)) and chance.random() < 0.8
-        damaged = mutate_archive(data, chance) if archive else mutate_bytes(data, chance, 8)
+        damaged = mutate(chance.choice(seeds), chance)
         print(f"mutation {number}", file=sys.stderr, end="\r", flush=True)
         start = time.monotonic()
         outcome = attempt(damaged, chance)
