@@ -15,11 +15,12 @@ PYTEST := $(PY) -m pytest
 SECONDS ?= 60
 
 TORCH := torch==2.13.0
-TRANSFORMERS := transformers==5.23.0
+TRANSFORMERS := transformers==5.23.0 sentence-transformers==6.2.0
 RIVALS := onnxruntime==1.32.0 onnx==1.23.2 openvino==2026.4.1 ctranslate2==4.8.5 matplotlib==3.11.2
 LINTERS := clang-format==20.1.8 ruff==0.12.12
 
 SOURCES := $(shell find csrc bertc -name '*.[ch]' -o -name '*.inc') setup.py tools/cbuild.py pyproject.toml
+MODULES := $(shell find bertc -name '*.py')
 
 .PHONY: run test build ctest asan tsan parity bench fuzz lint format clean distclean
 
@@ -36,7 +37,7 @@ ctest: $(VENV)/made-base
 
 # --- sanitizers: a copy of the package in build/<mode>; the sanitizer's runtime must be loaded before Python's libraries
 runtime = $(shell $${CC:-cc} -print-file-name=$(1).so)
-build/%/.made: $(VENV)/made-base $(SOURCES) $(wildcard bertc/*.py)
+build/%/.made: $(VENV)/made-base $(SOURCES) $(MODULES)
 	BERTC_MODE=$* $(PY) setup.py -q build --build-base build/$*-base --build-lib build/$*
 	touch $@
 
@@ -88,7 +89,7 @@ $(VENV)/made-core: $(VENV)/made-base $(SOURCES)
 	$(PY) setup.py -q build_ext --inplace
 	touch $@
 
-$(VENV)/made-built: $(VENV)/made-core $(wildcard bertc/*.py) | $(VENV)/made-editable
+$(VENV)/made-built: $(VENV)/made-core $(MODULES) | $(VENV)/made-editable
 	$(PY) -m compileall -q bertc
 	touch $@
 
@@ -96,8 +97,8 @@ $(VENV)/made-editable: pyproject.toml | $(VENV)/made-core
 	$(VENV)/bin/pip install -q --no-build-isolation --no-deps -e .
 	touch $@
 
-$(VENV)/made-test: $(VENV)/made-base
-	$(VENV)/bin/pip install -q pytest hypothesis
+$(VENV)/made-test: $(VENV)/made-minilm
+	$(VENV)/bin/pip install -q pytest hypothesis tqdm nbclient ipykernel matplotlib fastapi
 	touch $@
 
 $(VENV)/made-minilm: $(VENV)/made-base
@@ -106,7 +107,7 @@ $(VENV)/made-minilm: $(VENV)/made-base
 	touch $@
 
 $(VENV)/made-torch: $(VENV)/made-test
-	$(VENV)/bin/pip install -q '$(TORCH)' '$(TRANSFORMERS)'
+	$(VENV)/bin/pip install -q '$(TORCH)' $(TRANSFORMERS)
 	$(VENV)/bin/pip install -q $(filter onnx%,$(RIVALS)) || echo "ONNX does not install here: its parity tests are skipped"
 	touch $@
 

@@ -1,10 +1,25 @@
 """bertc: runs traced transformer encoders on CPUs, without PyTorch."""
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from bertc._core import Error, FormatError, InputError, UnsupportedError
 from bertc.model import Input, Model, load
 from bertc.outputs import ModelOutput
 from bertc.runtime import get_num_threads, set_num_threads
 from bertc.state import from_state_dict, load_state_dict
+
+if TYPE_CHECKING:
+    from bertc.text.cross_encoder import CrossEncoder as CrossEncoder
+    from bertc.text.m3 import M3Encoder as M3Encoder
+    from bertc.text.multi_vector import MultiVectorEncoder as MultiVectorEncoder
+    from bertc.text.pipelines import pipeline as pipeline
+    from bertc.text.quantize import quantize_embeddings as quantize_embeddings
+    from bertc.text.sentence import SentenceEncoder as SentenceEncoder
+    from bertc.text.sparse import SparseEncoder as SparseEncoder
+    from bertc.text.truncation import TruncationWarning as TruncationWarning
 
 __version__ = "0.1.0"
 
@@ -22,3 +37,27 @@ __all__ = [
     "load_state_dict",
     "set_num_threads",
 ]
+
+# What needs the extra `text` is imported when it is asked for: `import bertc` stays quick, and works without it.
+_TEXT = {
+    "CrossEncoder": "cross_encoder",
+    "M3Encoder": "m3",
+    "MultiVectorEncoder": "multi_vector",
+    "SentenceEncoder": "sentence",
+    "SparseEncoder": "sparse",
+    "TruncationWarning": "truncation",
+    "pipeline": "pipelines",
+    "quantize_embeddings": "quantize",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _TEXT:
+        raise AttributeError(f"module 'bertc' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"bertc.text.{_TEXT[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_TEXT})

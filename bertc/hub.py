@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from typing import Any
 
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 _FILE = re.compile(r"\.(pt|pth|pt2|ot|bin|onnx|safetensors|npz|zip)$")
-_SAFE = ["*.json", "*.txt", "*.model", "*.safetensors"]
+_SAFE = ["*.json", "*.txt", "*.model", "*.safetensors", "artifact.metadata", "*_linear.pt"]
 _OTHER = ["pytorch_model*.bin", "rust_model.ot"]
 _FOLDERS = ["onnx/*", "openvino/*", "*/*.safetensors"]
 
@@ -18,9 +19,12 @@ def is_id(source: Any) -> bool:
     return isinstance(source, str) and bool(_ID.fullmatch(source)) and not _FILE.search(source)
 
 
-def fetch(name: str, revision: str | None, token: str | bool | None, local_files_only: bool) -> str:
+def fetch(
+    name: str, revision: str | None, token: str | bool | None, local_files_only: bool, modules: bool = False
+) -> str:
     """The local folder of a model, downloaded unless it is in huggingface_hub's cache.
 
+    ``modules`` brings the weights in the folders that a modules.json of sentence-transformers names, too.
     Raises FileNotFoundError when there is no such model, file or revision, or none of it here while offline.
     """
     try:
@@ -31,19 +35,27 @@ def fetch(name: str, revision: str | None, token: str | bool | None, local_files
             f"{name}: no such file or directory; to load it from the Hugging Face hub: pip install bertc[hub]"
         ) from None
 
-    def snapshot(patterns: list[str]) -> str:
+    def snapshot(patterns: list[str], ignored: list[str] = _FOLDERS) -> str:
         return huggingface_hub.snapshot_download(
             name,
             revision=revision,
             token=token,
             local_files_only=local_files_only,
             allow_patterns=patterns,
-            ignore_patterns=_FOLDERS,
+            ignore_patterns=ignored,
         )
 
     try:
         folder = snapshot(_SAFE)
-        return folder if _has_weights(folder) else snapshot(_OTHER)
+        parts = _module_folders(folder) if modules else []
+        if parts:
+            snapshot([f"{part}/*.safetensors" for part in parts], [])
+        if not _has_weights(folder):
+            snapshot(_OTHER)
+        others = [part for part in parts if not _has_weights(os.path.join(folder, part))]
+        if others:
+            snapshot([f"{part}/{pattern}" for part in others for pattern in _OTHER])
+        return folder
     except (errors.HFValidationError, errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
         raise FileNotFoundError(f"{name}: no such file or directory, and no such model of the hub: {error}") from error
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
@@ -53,4 +65,13 @@ def fetch(name: str, revision: str | None, token: str | bool | None, local_files
 
 
 def _has_weights(folder: str) -> bool:
-    return any(name.endswith(".safetensors") for name in os.listdir(folder))
+    return os.path.isdir(folder) and any(name.endswith(".safetensors") for name in os.listdir(folder))
+
+
+def _module_folders(folder: str) -> list[str]:
+    """The folders that modules.json names; none when it is damaged, which whoever opens the model reports."""
+    try:
+        with open(os.path.join(folder, "modules.json"), encoding="utf-8") as file:
+            return [module["path"] for module in json.load(file) if module["path"]]
+    except (OSError, ValueError, TypeError, KeyError):
+        return []

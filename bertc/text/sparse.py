@@ -1,0 +1,202 @@
+"""SparseEncoder: texts to weights of a vocabulary's tokens (SPLADE), with the calls of sentence-transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from tokenizers import Encoding
+
+from bertc._core import FormatError, InputError, UnsupportedError
+from bertc.text import sparse_similarity
+from bertc.text.base import TextModel, as_texts, first_output, refuse
+from bertc.text.sparse_array import SparseArray
+from bertc.text.sparse_similarity import MEASURES, as_sparse
+from bertc.text.tokenizer import Tokenizer
+from bertc.text.truncation import Truncation
+
+CALL_TOKENS = 1024  # of one call of the model: each token's result is as wide as the vocabulary
+
+
+class SparseEncoder(TextModel):
+    """A masked-language model whose logits, pooled over a text's tokens, say which words the text is about.
+
+    ``model`` is a directory as transformers or sentence-transformers saves it, an id of the Hugging Face hub, or a
+    bertc.Model with ``tokenizer``, the path of one; ``inputs`` says what a traced model's unusual arguments are.
+    ``max_active_dims`` keeps only that many values of each text, the greatest. ``similarity_fn_name`` is one of dot,
+    cosine, euclidean and manhattan. ``prompts`` are put before texts.
+
+    Threads may share it.
+    """
+
+    call_tokens = CALL_TOKENS
+
+    def __init__(
+        self, model: Any, *, similarity_fn_name: str | None = None, max_active_dims: int | None = None, **options: Any
+    ) -> None:
+        super().__init__(model, **options)
+        self._read_pooling()
+        self.max_active_dims = _check_limit(
+            self.config.get("max_active_dims") if max_active_dims is None else max_active_dims
+        )
+        saved = self.config.get("similarity_fn_name")
+        self.similarity_fn_name = similarity_fn_name or (saved if saved in MEASURES else "dot")
+        self.size = first_output(self.runner.run([self.tokenizer.encode("")])[0]).shape[-1]
+
+    def encode(
+        self,
+        inputs: Any,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        batch_size: int | None = None,
+        show_progress_bar: bool | None = None,
+        convert_to_tensor: bool = True,
+        convert_to_sparse_tensor: bool = True,
+        save_to_cpu: bool = False,
+        device: Any = None,
+        max_active_dims: int | None = None,
+        pool: Any = None,
+        chunk_size: int | None = None,
+        truncation: Truncation = "warn",
+        **unknown: Any,
+    ) -> Any:
+        """The vectors of texts: a SparseArray of shape (n, V), V the vocabulary's size; of one text of shape (V,).
+
+        ``inputs`` is a text or a list of them. Of an iterator the result is a generator of vectors in the same order,
+        which holds few texts at a time. With ``convert_to_sparse_tensor=False`` vectors are dense float32 arrays, with
+        ``convert_to_tensor=False`` the result is a list of them. ``batch_size`` is how many texts are tokenized at a
+        time; by default it follows from their lengths. ``truncation`` says what happens to texts longer than
+        ``max_seq_length``: "warn", "error", "ignore", or "window" to pool over all their parts. The other arguments are
+        those of sentence-transformers; devices and pools are ignored.
+        """
+        unknown.pop("task", None)
+        refuse(unknown, "SparseEncoder.encode")
+        limit = _check_limit(self.max_active_dims if max_active_dims is None else max_active_dims)
+
+        def finish(windows: list[Encoding], results: list[Any]) -> SparseArray:
+            return _keep(self._join([self._pool(result) for result in results], axis=0), limit)
+
+        rows: Iterator[Any] = self.stream(
+            as_texts(inputs),
+            finish,
+            max_length=self.max_seq_length,
+            prompt=self.prompts.choose(prompt_name, prompt),
+            truncation=truncation,
+            batch_size=batch_size,
+            progress=show_progress_bar,
+        )
+        if not convert_to_sparse_tensor:
+            rows = map(SparseArray.dense, rows)
+        if isinstance(inputs, Iterator):
+            return rows
+        vectors = list(rows)
+        if isinstance(inputs, str):
+            return vectors[0]
+        if not convert_to_tensor:
+            return vectors
+        if convert_to_sparse_tensor:
+            return SparseArray.stack(vectors, self.size)
+        return np.array(vectors, np.float32).reshape(-1, self.size)
+
+    def encode_query(
+        self, inputs: Any, prompt_name: str | None = None, prompt: str | None = None, **options: Any
+    ) -> Any:
+        """encode() with the prompt "query", if the model has one and no other is given."""
+        prompt_name = "query" if prompt_name is None and prompt is None else prompt_name
+        return self.encode(inputs, prompt_name, prompt, **options)
+
+    def encode_document(
+        self, inputs: Any, prompt_name: str | None = None, prompt: str | None = None, **options: Any
+    ) -> Any:
+        """encode() with the first of the prompts "document", "passage" and "corpus", unless another one is given."""
+        prompt_name = self.document_prompt() if prompt_name is None and prompt is None else prompt_name
+        return self.encode(inputs, prompt_name, prompt, **options)
+
+    @property
+    def similarity_fn_name(self) -> str:
+        """What similarity() computes: dot, cosine, euclidean or manhattan; of distances the negative."""
+        return self._similarity_fn_name
+
+    @similarity_fn_name.setter
+    def similarity_fn_name(self, name: str) -> None:
+        if name not in MEASURES:
+            raise InputError(f"similarity_fn_name must be one of {', '.join(MEASURES)}, not {name!r}")
+        self._similarity_fn_name = name
+
+    def similarity(self, embeddings1: Any, embeddings2: Any) -> np.ndarray:
+        """float32[n, m] of n and m vectors: SparseArrays, lists of them, or dense arrays."""
+        return sparse_similarity.similarity(self.similarity_fn_name, embeddings1, embeddings2)
+
+    def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> np.ndarray:
+        """float32[n] of n vectors and as many others, each with its own."""
+        return sparse_similarity.similarity_pairwise(self.similarity_fn_name, embeddings1, embeddings2)
+
+    def get_embedding_dimension(self) -> int:
+        """V, the size of the vocabulary."""
+        return self.size
+
+    def decode(self, embeddings: Any, top_k: int | None = None) -> Any:
+        """[(token, weight), ...] of a vector, the greatest first, ``top_k`` of them; of several vectors a list."""
+        return decode(self.tokenizer, embeddings, top_k)
+
+    @staticmethod
+    def intersection(embeddings_1: Any, embeddings_2: Any) -> SparseArray:
+        """The products of a vector's values with those of one or several others where they are above zero."""
+        return sparse_similarity.intersection(embeddings_1, embeddings_2)
+
+    @staticmethod
+    def sparsity(embeddings: Any) -> dict[str, float]:
+        """{"active_dims": mean number of values that are not zero, "sparsity_ratio": the share that are}."""
+        rows = as_sparse(embeddings)
+        active = rows.nnz / len(rows) if len(rows) else 0.0
+        return {"active_dims": active, "sparsity_ratio": 1 - active / rows.shape[1] if rows.shape[1] else 1.0}
+
+    def _read_pooling(self) -> None:
+        config: dict[str, Any] = {}
+        for kind, folder in self.modules:
+            if kind != "SpladePooling":
+                raise UnsupportedError(f"{folder.path}: sparse encoders with a module of type {kind} are not supported")
+            config = folder.json("config.json")
+        strategy = config.get("pooling_strategy", "max")
+        activation = config.get("activation_function", "relu")
+        if strategy not in ("max", "sum") or activation not in ("relu", "log1p_relu"):
+            raise FormatError(f"{self.directory.path}: unknown SpladePooling {strategy!r} of {activation!r}")
+        self._join = np.max if strategy == "max" else np.sum
+        self._logarithms = 2 if activation == "log1p_relu" else 1
+
+    def _pool(self, result: Any) -> np.ndarray:
+        """float32[V] of the logits of a text's tokens, float32[s, V]."""
+        logits = first_output(result)
+        if self._join is np.max:
+            logits = logits.max(axis=0, keepdims=True)  # what follows keeps the order
+        weights = np.maximum(logits, 0)
+        for _ in range(self._logarithms):
+            np.log1p(weights, out=weights)
+        return weights.sum(axis=0)
+
+
+def decode(tokenizer: Tokenizer, embeddings: Any, top_k: int | None = None) -> Any:
+    """[(token, weight), ...] of a sparse vector, the greatest first, ``top_k`` of them; of several a list of those."""
+    if top_k is not None and top_k < 1:
+        raise InputError(f"top_k must be at least 1, or None, not {top_k}")
+    lists = []
+    for row in as_sparse(embeddings):
+        order = np.argsort(-row.values, kind="stable")[:top_k]
+        tokens = [tokenizer.id_to_token(i) for i in row.indices[order].tolist()]
+        lists.append(list(zip(tokens, row.values[order].tolist())))
+    return lists[0] if np.ndim(embeddings) == 1 else lists
+
+
+def _check_limit(limit: Any) -> int | None:
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+        raise InputError(f"max_active_dims must be at least 1, or None, not {limit!r}")
+    return limit
+
+
+def _keep(vector: np.ndarray, limit: int | None) -> SparseArray:
+    """The greatest values of a vector that is nowhere negative."""
+    indices = np.flatnonzero(vector)
+    if limit is not None and len(indices) > limit:
+        indices = np.sort(indices[np.argpartition(-vector[indices], limit - 1)[:limit]])
+    return SparseArray(indices, vector[indices], np.array([0, len(indices)]), vector.shape)
