@@ -57,6 +57,18 @@ def from_state_dict(
     dtypes), InputError and TypeError; each names what it is about. Weights that the model does not have are a
     UserWarning.
     """
+    return warned(build(config, state, threads=threads, padding=padding, copy=copy))
+
+
+def build(
+    config: Any,
+    state: Any,
+    *,
+    threads: int | None = None,
+    padding: Literal["mirror", "skip"] = "mirror",
+    copy: bool = True,
+) -> Model:
+    """from_state_dict without its warning: for those who choose the head themselves."""
     count, skip = runtime.check_options(threads, padding)
     text = _config_text(config)
     name = source.name_of_path(state) if source.is_path(state) else "<state dict>"
@@ -64,7 +76,7 @@ def from_state_dict(
         weights = _core.from_arrays(_convert(state, copy))
     else:
         weights = read(state, "from_state_dict", copy=copy)
-    return warned(Model(_core.load_state(text, weights, name, count, skip), name))
+    return Model(_core.load_state(text, weights, name, count, skip), name)
 
 
 def read(data: Any, function: str, copy: bool = True) -> _core.State:
