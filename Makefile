@@ -65,6 +65,7 @@ bench: $(VENV)/made-built $(VENV)/made-bench $(VENV)/made-minilm
 	$(PY) benchmarks/run.py $(ARGS)
 	$(PY) benchmarks/coldstart.py
 	$(PY) benchmarks/load.py
+	$(PY) benchmarks/encode.py
 
 # --- style
 lint: $(VENV)/made-built $(VENV)/made-lint

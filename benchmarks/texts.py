@@ -8,11 +8,13 @@ model.
 
 from __future__ import annotations
 
+import ast
 import functools
-import importlib
-import inspect
+import importlib.util
 import random
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 MODULES = """
 argparse array ast asyncio base64 bisect bz2 calendar cmd codecs collections configparser contextlib copy csv
@@ -73,20 +75,23 @@ def sentences(count: int = 2000, seed: int = 0) -> list[str]:
 
 @functools.cache
 def _prose() -> list[str]:
-    """The sentences of the modules' documentation."""
+    """The sentences of the modules' documentation, from their source: other imports may change them."""
     found: dict[str, None] = {}
     for name in MODULES.split():
-        module = importlib.import_module(name)
-        for _, member in [("", module), *sorted(vars(module).items())]:
-            paragraphs = (
-                re.split(r"\n\s*\n", inspect.getdoc(member) or "") if callable(member) or member is module else []
-            )
-            for paragraph in paragraphs:
-                if re.match(r"[A-Z]", paragraph) and ">>>" not in paragraph:
-                    for sentence in re.split(r"(?<=[.!?])\s+", " ".join(paragraph.split())):
-                        if 12 <= len(sentence) <= 300:
-                            found[sentence] = None
+        spec = importlib.util.find_spec(name)
+        if spec is None or not spec.has_location or not spec.origin.endswith(".py"):
+            continue
+        for node in ast.walk(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))):
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
+                found |= dict.fromkeys(_sentences_of(ast.get_docstring(node) or ""))
     return sorted(found)
+
+
+def _sentences_of(documentation: str) -> Iterator[str]:
+    for paragraph in re.split(r"\n\s*\n", documentation):
+        if re.match(r"[A-Z]", paragraph) and ">>>" not in paragraph:
+            sentences = re.split(r"(?<=[.!?])\s+", " ".join(paragraph.split()))
+            yield from (sentence for sentence in sentences if 12 <= len(sentence) <= 300)
 
 
 if __name__ == "__main__":

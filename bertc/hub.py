@@ -69,9 +69,19 @@ def _has_weights(folder: str) -> bool:
 
 
 def _module_folders(folder: str) -> list[str]:
-    """The folders that modules.json names; none when it is damaged, which whoever opens the model reports."""
+    """The folders that modules.json and router_config.json name.
+
+    None when they are damaged, which whoever opens the model reports.
+    """
     try:
-        with open(os.path.join(folder, "modules.json"), encoding="utf-8") as file:
-            return [module["path"] for module in json.load(file) if module["path"]]
+        parts = [module["path"] for module in _read_json(folder, "modules.json") if module["path"]]
+        if os.path.exists(os.path.join(folder, "router_config.json")):
+            parts += _read_json(folder, "router_config.json")["types"]
+        return parts
     except (OSError, ValueError, TypeError, KeyError):
         return []
+
+
+def _read_json(folder: str, name: str) -> Any:
+    with open(os.path.join(folder, name), encoding="utf-8") as file:
+        return json.load(file)

@@ -185,3 +185,13 @@ def test_without_huggingface_hub(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(FileNotFoundError, match=r"pip install bertc\[hub\]"):
         bertc.load("someone/small-bert")
+
+
+def test_folders_with_weights_of_their_own(tmp_path):
+    assert hub._module_folders(tmp_path) == []
+    (tmp_path / "modules.json").write_text('[{"path": ""}, {"path": "1_Dense"}]')
+    assert hub._module_folders(tmp_path) == ["1_Dense"]
+    (tmp_path / "router_config.json").write_text('{"types": {"query_0_SparseStaticEmbedding": "a", "document_0": "b"}}')
+    assert hub._module_folders(tmp_path) == ["1_Dense", "query_0_SparseStaticEmbedding", "document_0"]
+    (tmp_path / "router_config.json").write_text("[]")
+    assert hub._module_folders(tmp_path) == []

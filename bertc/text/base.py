@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any, TypeVar
@@ -10,8 +9,9 @@ from typing import Any, TypeVar
 import numpy as np
 from tokenizers import Encoding
 
-from bertc._core import FormatError, InputError
+from bertc._core import FormatError
 from bertc.text.directory import Directory
+from bertc.text.inputs import check_device, shows_progress
 from bertc.text.loading import Loaded, load_text_model
 from bertc.text.prompts import Prompts, prepend
 from bertc.text.runner import CALL_TOKENS, Runner
@@ -26,6 +26,7 @@ DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 class TextModel:
     """A model that texts go into. Threads may share it."""
 
+    base = False  # whether the model is taken without its head
     call_tokens = CALL_TOKENS
 
     def __init__(
@@ -36,10 +37,13 @@ class TextModel:
         prompts: Mapping[str, str] | None = None,
         default_prompt_name: str | None = None,
         inputs: Mapping[str, str] | None = None,
+        device: Any = None,
+        trust_remote_code: bool = False,
         **options: Any,
     ) -> None:
+        check_device(device)
         self.directory, self.transformer, self.model, self.tokenizer = self._load(model, tokenizer, options)
-        self.modules = _modules(self.directory)
+        self.modules = self._read_modules()
         self.config: dict[str, Any] = self.directory.json("config_sentence_transformers.json")
         self.runner = Runner(self.model, inputs, self.transformer.config, self.call_tokens)
         self.prompts = Prompts(prompts, default_prompt_name, {**self.config, "prompts": self._saved_prompts()})
@@ -47,7 +51,14 @@ class TextModel:
 
     def _load(self, model: Any, tokenizer: Any, options: Mapping[str, Any]) -> Loaded:
         """``options`` are those of load_text_model: threads, revision, token, local_files_only."""
-        return load_text_model(model, tokenizer=tokenizer, **options)
+        return load_text_model(model, tokenizer=tokenizer, base=self.base, **options)
+
+    def _read_modules(self) -> list[tuple[str, Directory]]:
+        """The class and the folder of each part that follows the transformer."""
+        entries = self.directory.json("modules.json", list)[1:]
+        if not all(isinstance(entry, dict) for entry in entries):
+            raise FormatError(f"{self.directory.file('modules.json')}: expected a list of objects")
+        return [module_of(self.directory, entry.get("type"), entry.get("path")) for entry in entries]
 
     def _saved_prompts(self) -> Any:
         """The prompts that the directory has, by name."""
@@ -92,28 +103,6 @@ class TextModel:
         overflow.report()
 
 
-def as_texts(inputs: Any) -> Iterable[Any]:
-    """The texts of a call: one text, a list or an array of them, or an iterator, which is read as it is needed."""
-    if isinstance(inputs, np.ndarray):
-        inputs = inputs.tolist()
-    if isinstance(inputs, str):
-        return [inputs]
-    if isinstance(inputs, (bytes, Mapping)) or not isinstance(inputs, Iterable):
-        raise InputError(f"expected a str, a list of them, or an iterator, not a {type(inputs).__name__}")
-    return inputs
-
-
-def shows_progress(shown: bool | None) -> bool:
-    """Whether to show a bar: what the caller says, else whether the logger "bertc" shows information."""
-    return logging.getLogger("bertc").getEffectiveLevel() <= logging.INFO if shown is None else shown
-
-
-def refuse(unknown: Mapping[str, Any], function: str) -> None:
-    """InputError for arguments that nothing is known of."""
-    if unknown:
-        raise InputError(f"{function}() has no arguments {', '.join(map(repr, unknown))}")
-
-
 def first_output(result: Any) -> np.ndarray:
     """The first of a model's outputs for one text, whatever structure it returns."""
     while not isinstance(result, np.ndarray):
@@ -121,12 +110,15 @@ def first_output(result: Any) -> np.ndarray:
     return result
 
 
-def _modules(directory: Directory) -> list[tuple[str, Directory]]:
-    """The class and the folder of each part that modules.json lists after the transformer."""
-    modules = []
-    for entry in directory.json("modules.json", list)[1:]:
-        path, kind = (entry.get(key) if isinstance(entry, dict) else None for key in ("path", "type"))
-        if not isinstance(path, str) or not isinstance(kind, str):
-            raise FormatError(f"{directory.file('modules.json')}: expected a path and a type in each entry")
-        modules.append((kind.rpartition(".")[2], directory.folder(path)))
-    return modules
+def module_of(directory: Directory, kind: Any, path: Any) -> tuple[str, Directory]:
+    """The class without its package, and the folder, of a part of a model; FormatError unless both are texts."""
+    if not isinstance(kind, str) or not isinstance(path, str):
+        raise FormatError(f"{directory.path}: expected a type and a path of each module, found {kind!r} and {path!r}")
+    return kind.rpartition(".")[2], directory.folder(path)
+
+
+def open_directory(model: Any, options: Mapping[str, Any]) -> Directory:
+    """Of a path or an id of the hub; ``options`` as load_text_model has them."""
+    return Directory.open(
+        model, *(options.get(name) for name in ("revision", "token")), options.get("local_files_only", False)
+    )

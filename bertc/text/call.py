@@ -86,14 +86,14 @@ class Call:
 
     def finish_windows(self, encodings: list[Encoding], results: list[Any]) -> np.ndarray:
         """[windows, d]: the vector of each window of a text."""
-        return np.stack([self._output(self._vector(e, r)) for e, r in zip(encodings, results)])
+        return np.stack([self._output(vector) for vector in self._vectors(encodings, results)])
 
     def pool_windows(self, encodings: list[Encoding], results: list[Any]) -> np.ndarray:
         """The mean of the windows' vectors by their numbers of tokens; of length one where the model's own are."""
         weights = [len(e) - sum(e.special_tokens_mask) for e in encodings]
-        vector = np.average([self._vector(e, r) for e, r in zip(encodings, results)], axis=0, weights=weights)
+        vector = np.average(self._vectors(encodings, results), axis=0, weights=weights).astype(np.float32)
         ends_normalized = bool(self.modules) and isinstance(self.modules[-1], Normalize)
-        return normalize(vector.astype(np.float32)) if ends_normalized else vector.astype(np.float32)
+        return normalize(vector) if ends_normalized else vector
 
     def pool_tokens(self, tokens: np.ndarray) -> np.ndarray:
         """The vector of a span of a text, of its tokens' embeddings [n, d]."""
@@ -106,10 +106,15 @@ class Call:
         """In the precision that the call asks for; nothing stays as it is."""
         return quantize_embeddings(vectors, self.precision) if self.precision != "float32" and len(vectors) else vectors
 
-    def _vector(self, encoding: Encoding, result: Any) -> np.ndarray:
-        features = self._features(encoding, result)
-        self._run_modules(features)
-        return features["sentence_embedding"]
+    def _vectors(self, encodings: list[Encoding], results: list[Any]) -> list[np.ndarray]:
+        vectors = []
+        for encoding, result in zip(encodings, results):
+            features = self._features(encoding, result)
+            if vectors:
+                features.pop("prompt_length", None)  # the prompt is in the first window
+            self._run_modules(features)
+            vectors.append(features["sentence_embedding"])
+        return vectors
 
     def _output(self, vector: np.ndarray) -> np.ndarray:
         vector = vector[: self.truncate_dim]
@@ -144,7 +149,7 @@ def model_features(result: Any) -> dict[str, np.ndarray]:
     for rank, name in ((2, "token_embeddings"), (1, "sentence_embedding")):
         for array in arrays:
             if isinstance(array, np.ndarray) and array.ndim == rank and array.dtype == np.float32:
-                return {name: array}
+                return {name: array if rank == 2 else array.copy()}
     raise InputError("the model gives neither vectors of tokens nor a vector of the text")
 
 

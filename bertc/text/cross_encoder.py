@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,9 +10,11 @@ import numpy as np
 from tokenizers import Encoding
 
 from bertc._core import InputError, UnsupportedError
-from bertc.text.base import TextModel, first_output, refuse
+from bertc.text.base import TextModel, first_output
+from bertc.text.inputs import check_device, check_unknown
 from bertc.text.modules import ACTIVATIONS, load_modules
 from bertc.text.truncation import Truncation
+from bertc.text.warn import warn
 
 Activation = Callable[[np.ndarray], np.ndarray]
 
@@ -75,10 +76,13 @@ class CrossEncoder(TextModel):
         ``apply_softmax`` makes the scores of several labels sum to one. ``batch_size`` is how many pairs are tokenized
         at a time; by default it follows from their lengths. ``truncation`` says what happens to pairs longer than
         ``max_seq_length``: "warn", "error", "ignore", or "window" for the best score of any part of the second text,
-        of models with one label. The other arguments are those of sentence-transformers; results are always NumPy's,
-        whatever the conversions say, and devices and pools are ignored.
+        of models with one label. The other arguments are those of sentence-transformers: ``convert_to_numpy=False``
+        gives a list of scores, ``pool`` and ``chunk_size`` have no effect.
         """
-        refuse(unknown, "CrossEncoder.predict")
+        check_unknown(unknown, "predict")
+        check_device(device)
+        if convert_to_tensor:
+            raise InputError("bertc makes NumPy arrays; for a tensor, torch.from_numpy(encoder.predict(...))")
         activate = self.activation_fn if activation_fn is None else find_activation(activation_fn)
         inputs = inputs.tolist() if isinstance(inputs, np.ndarray) else inputs
         single = is_one_pair(inputs)
@@ -97,13 +101,15 @@ class CrossEncoder(TextModel):
             )
         )
         if not logits:
-            return np.array([])
+            return np.array([]) if convert_to_numpy else []
         scores = activate(np.stack(logits))
         if self.num_labels == 1 and scores.ndim > 1:
             scores = scores[:, 0]
         if apply_softmax and scores.ndim > 1:
             scores = softmax(scores)
-        return scores[0] if single else scores
+        if single:
+            return scores[0]
+        return scores if convert_to_numpy else list(scores)
 
     def rank(
         self,
@@ -132,6 +138,8 @@ class CrossEncoder(TextModel):
 
     def _score(self, output: np.ndarray) -> np.ndarray:
         if not self._layers:
+            if output.ndim > 1:
+                raise UnsupportedError("the model gives no scores for a pair of texts, but vectors of tokens")
             return np.atleast_1d(output)
         features: dict[str, Any] = {"token_embeddings": output}
         for layer in self._layers:
@@ -148,7 +156,7 @@ class CrossEncoder(TextModel):
         if isinstance(name, str):
             if name.startswith("torch."):
                 return find_activation(name)
-            warnings.warn(f"{self.directory.name}: its activation {name!r} is unknown and not used", stacklevel=3)
+            warn(f"{self.directory.name}: its activation {name!r} is unknown and not used")
         return find_activation("Sigmoid" if self.num_labels == 1 else "Identity")
 
 

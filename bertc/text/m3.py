@@ -12,7 +12,8 @@ from tokenizers import Encoding
 from bertc._core import FormatError, InputError, UnsupportedError
 from bertc.state import load_state_dict
 from bertc.text import sparse_similarity
-from bertc.text.base import TextModel, as_texts, first_output
+from bertc.text.base import TextModel, first_output
+from bertc.text.inputs import as_texts
 from bertc.text.maxsim import maxsim
 from bertc.text.modules import Module, Normalize, load_modules, normalize
 from bertc.text.pooling import Pooling
@@ -36,6 +37,8 @@ class M3Encoder(TextModel):
 
     ``model`` and the further arguments are those of SentenceEncoder. Threads may share it.
     """
+
+    base = True
 
     def __init__(self, model: Any, **options: Any) -> None:
         super().__init__(model, **options)

@@ -15,9 +15,12 @@ import numpy as np
 from bertc._core import FormatError, UnsupportedError
 from bertc.state import load_state_dict
 from bertc.text.directory import Directory
+from bertc.text.fields import field
 from bertc.text.pooling import Pooling
 
 Module = Callable[[dict[str, Any]], None]
+FEATURES = ("sentence_embedding", "token_embeddings")
+SCORES = "scores"  # what a cross-encoder's last module may make
 EPSILON = 1e-12  # torch.nn.functional.normalize's
 _ERF = np.frompyfunc(math.erf, 1, 1)
 
@@ -56,24 +59,21 @@ class Dense:
         if kind not in ACTIVATIONS:
             raise UnsupportedError(f"{where}: activation_function {name!r} is not of {', '.join(ACTIVATIONS)}")
         self.activation = ACTIVATIONS[kind]
-        self.source = config.get("module_input_name", "sentence_embedding")
-        self.target = config.get("module_output_name") or self.source
+        self.source, self.target = _names(config, where)
         weights = _read_weights(directory)
-        self.weight = _matrix(weights, "linear.weight", 2, where)
-        self.bias = _matrix(weights, "linear.bias", 1, where) if config.get("bias", True) else None
-        self.residual = None
-        if config.get("use_residual") and self.weight.shape[0] != self.weight.shape[1]:
-            self.residual = _matrix(weights, "residual.weight", 2, where)
+        self.weight = _take(weights, "linear.weight", (None, None), where)
+        outputs, inputs = self.weight.shape
+        self.bias = _take(weights, "linear.bias", (outputs,), where) if config.get("bias", True) else None
         self.has_residual = bool(config.get("use_residual"))
-        if self.bias is not None and len(self.bias) != len(self.weight):
-            raise FormatError(f"{where}: linear.bias has {len(self.bias)} values for {len(self.weight)} outputs")
+        self.residual = None
+        if self.has_residual and outputs != inputs:
+            self.residual = _take(weights, "residual.weight", (outputs, inputs), where)
 
     def __call__(self, features: dict[str, Any]) -> None:
+        if self.source not in features:
+            raise FormatError(f"a Dense module takes {self.source!r}, which no module before it makes")
         x = features[self.source]
-        if x.shape[-1] != self.weight.shape[1]:
-            raise FormatError(
-                f"Dense takes vectors of {self.weight.shape[1]}, the module before it gives {x.shape[-1]}"
-            )
+        _check_width(self, x, self.weight.shape[1])
         y = _product(self.weight, x)
         y = self.activation(y if self.bias is None else y + self.bias)
         if self.has_residual:
@@ -89,11 +89,12 @@ class LayerNorm:
 
     def __init__(self, directory: Directory, config: dict[str, Any]) -> None:
         weights = _read_weights(directory)
-        self.weight = _matrix(weights, "norm.weight", 1, str(directory.path))
-        self.bias = _matrix(weights, "norm.bias", 1, str(directory.path))
+        self.weight = _take(weights, "norm.weight", (None,), str(directory.path))
+        self.bias = _take(weights, "norm.bias", self.weight.shape, str(directory.path))
 
     def __call__(self, features: dict[str, Any]) -> None:
         x = features["sentence_embedding"]
+        _check_width(self, x, len(self.weight))
         x = x - x.mean()
         features["sentence_embedding"] = x / np.sqrt(np.square(x).mean() + np.float32(1e-5)) * self.weight + self.bias
 
@@ -105,9 +106,7 @@ class Normalize:
     """Scales to length one."""
 
     def __init__(self, directory: Directory | None = None, config: dict[str, Any] | None = None) -> None:
-        config = config or {}
-        self.source = config.get("module_input_name", "sentence_embedding")
-        self.target = config.get("module_output_name") or self.source
+        self.source, self.target = _names(config or {}, str(directory.path) if directory else "Normalize")
 
     def __call__(self, features: dict[str, Any]) -> None:
         if self.source in features:
@@ -155,10 +154,29 @@ def _read_weights(directory: Directory) -> dict[str, np.ndarray]:
     return load_state_dict(directory.path)
 
 
-def _matrix(weights: dict[str, np.ndarray], name: str, rank: int, where: str) -> np.ndarray:
-    if name not in weights or weights[name].ndim != rank:
-        raise FormatError(f"{where}: it has no {name} of rank {rank}")
+def _take(weights: dict[str, np.ndarray], name: str, shape: tuple[int | None, ...], where: str) -> np.ndarray:
+    """A weight by its name, in float32; a dimension of None may be anything."""
+    if name not in weights:
+        raise FormatError(f"{where}: it has no {name}")
+    found = weights[name].shape
+    if len(found) != len(shape) or any(want not in (None, size) for want, size in zip(shape, found)):
+        expected = ", ".join("any" if size is None else str(size) for size in shape)
+        raise FormatError(f"{where}: {name} has the shape {list(found)}, expected [{expected}]")
     return np.ascontiguousarray(weights[name], np.float32)
+
+
+def _check_width(module: Module, x: np.ndarray, width: int) -> None:
+    if x.shape[-1] != width:
+        raise FormatError(f"{module!r} takes vectors of {width}, the module before it gives {x.shape[-1]}")
+
+
+def _names(config: dict[str, Any], where: str) -> tuple[str, str]:
+    """Which feature a module reads and which one it writes."""
+    source = field(config, "module_input_name", str, where) or FEATURES[0]
+    target = field(config, "module_output_name", str, where) or source
+    if source not in FEATURES or target not in (*FEATURES, SCORES):
+        raise UnsupportedError(f"{where}: a module cannot read {source!r} and write {target!r}")
+    return source, target
 
 
 def _product(weight: np.ndarray, x: np.ndarray) -> np.ndarray:

@@ -12,8 +12,8 @@ from tokenizers import AddedToken, Encoding
 from bertc._core import FormatError, InputError, UnsupportedError
 from bertc.model import Model
 from bertc.state import from_state_dict, load_state_dict
-from bertc.text.base import TextModel, as_texts, first_output, refuse
-from bertc.text.directory import Directory
+from bertc.text.base import TextModel, first_output, open_directory
+from bertc.text.inputs import as_texts, check_device, check_unknown
 from bertc.text.loading import Loaded
 from bertc.text.masked_runner import MaskedRunner
 from bertc.text.maxsim import maxsim, maxsim_pairwise
@@ -37,10 +37,12 @@ class MultiVectorEncoder(TextModel):
     Threads may share it.
     """
 
+    base = True
+
     def __init__(self, model: Any, *, similarity_fn_name: str | None = None, **options: Any) -> None:
         super().__init__(model, **options)
         saved = self.config.get("similarity_fn_name")
-        self.similarity_fn_name = similarity_fn_name or (saved if saved in SIMILARITIES else "maxsim")
+        self.similarity_fn_name = similarity_fn_name or (saved if saved in list(SIMILARITIES) else "maxsim")
         self._layers = self._read_layers()
         self._register_markers()
         self._skipped = np.array(self._known_tokens(self.settings.skipped), np.int64)
@@ -80,9 +82,10 @@ class MultiVectorEncoder(TextModel):
         encode_query() and encode_document() say it. ``normalize_embeddings`` scales each vector to length one, for
         models that do not. ``truncation`` says what happens to texts longer than the model takes: "warn", "error",
         "ignore", or "window", which gives the vectors of all parts. The other arguments are those of
-        sentence-transformers; results are always NumPy's, and devices and pools are ignored.
+        sentence-transformers and have no effect: results are always NumPy's.
         """
-        refuse(unknown, "MultiVectorEncoder.encode")
+        check_unknown(unknown, "encode")
+        check_device(device)
         if output_value != "token_embeddings":
             raise InputError(f'output_value can only be "token_embeddings", not {output_value!r}')
         query = task == "query"
@@ -225,9 +228,7 @@ class MultiVectorEncoder(TextModel):
     def _load(self, model: Any, tokenizer: Any, options: Mapping[str, Any]) -> Loaded:
         if isinstance(model, Model):
             return super()._load(model, tokenizer, options)
-        hub = {name: value for name, value in options.items() if name != "threads"}
-        threads = options.get("threads")
-        directory = Directory.open(model, **hub)
+        directory, threads = open_directory(model, options), options.get("threads")
         if not is_stanford(directory):
             return super()._load(directory.path, tokenizer, {"threads": threads})
         weights = load_state_dict(directory.path)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from bertc._core import FormatError
 from bertc.text.directory import Directory
+from bertc.text.fields import field, length_field, list_field
 
 DEFAULT_WIDTH = 32
 PUNCTUATION = list(string.punctuation)
@@ -48,42 +49,42 @@ class Settings(NamedTuple):
 
 def is_stanford(directory: Directory) -> bool:
     """Whether Stanford's ColBERT saved it: config.json, artifact.metadata, and the projection among the weights."""
-    return "HF_ColBERT" in (directory.config.get("architectures") or ())
+    return "HF_ColBERT" in list_field(directory.config, "architectures", str, directory.path)
 
 
 def read_settings(directory: Directory, transformer: Directory, mask: Directory | None) -> Settings:
     """Of a model's directory, that of its first module, and that of its MultiVectorMask if it has one."""
     if is_stanford(directory):
         return _stanford(directory)
+    where = directory.path
     config = directory.json("config_sentence_transformers.json")
-    legacy = _pylate(config)
+    legacy = _pylate(config, where)
     saved = {**legacy, **transformer.json("sentence_bert_config.json")}
-    prompts = {name: text for name, text in _mapping(config.get("prompts")).items() if isinstance(text, str)}
+    prompts = dict(field(config, "prompts", dict, where) or {})
     markers = []
     for name in ("query", "document"):
         if f"{name}_prefix" in config:
-            marker = config[f"{name}_prefix"] or ""
+            marker = field(config, f"{name}_prefix", str, where) or ""
             markers.append(marker)
-            prompts[name] = marker + prompts.get(name, "").removeprefix(marker)
-    if mask is None:
-        words = config.get("skiplist_words")
-        settings: dict[str, Any] = {"skiplist_words": PUNCTUATION if words is None and legacy else words}
-    else:
-        settings = mask.json("config.json")
+            prompts[name] = marker + (field(prompts, name, str, where) or "").removeprefix(marker)
+    settings = config if mask is None else mask.json("config.json")
+    skipped = list_field(settings, "skiplist_words", str, where)
+    if mask is None and legacy and settings.get("skiplist_words") is None:
+        skipped = PUNCTUATION
     tasks = settings.get("skiplist_tasks") or ["document"]
     return Settings(
         prompts,
         markers,
-        _length(directory, saved, "query_length"),
-        _length(directory, saved, "document_length"),
-        _expansion(transformer, saved.get("query_expansion")),
-        list(settings.get("skiplist_words") or ()),
-        [tasks] if isinstance(tasks, str) else list(tasks),
-        settings.get("keep_only_token_ids") or None,
+        length_field(saved, "query_length", where),
+        length_field(saved, "document_length", where),
+        _expansion(saved, where),
+        skipped,
+        [tasks] if isinstance(tasks, str) else list_field(settings, "skiplist_tasks", str, where) or ["document"],
+        list_field(settings, "keep_only_token_ids", int, where) or None,
     )
 
 
-def _pylate(config: Mapping[str, Any]) -> dict[str, Any]:
+def _pylate(config: Mapping[str, Any], where: Any) -> dict[str, Any]:
     """PyLate's settings, from the top of the configuration, by sentence-transformers' names; {} of other models."""
     if not _PYLATE & config.keys():
         return {}
@@ -92,43 +93,36 @@ def _pylate(config: Mapping[str, Any]) -> dict[str, Any]:
     if "query_expansion" in config or config.get("do_query_expansion") is False:
         return {**settings, "query_expansion": config.get("query_expansion")}
     attend = config.get("attend_to_expansion_tokens", config.get("attend_to_mask_tokens"))
-    length = settings.pop("query_length", None) or DEFAULT_WIDTH
+    length = length_field(settings, "query_length", where) or DEFAULT_WIDTH
+    settings.pop("query_length", None)
     return {**settings, "query_expansion": {"strategy": "fixed", "attend": bool(attend), "length": length}}
 
 
 def _stanford(directory: Directory) -> Settings:
+    where = directory.file("artifact.metadata")
     metadata = directory.json("artifact.metadata")
-    query = metadata.get("query_token_id") or "[unused0]"
-    document = metadata.get("doc_token_id") or "[unused1]"
-    width = _length(directory, metadata, "query_maxlen") or DEFAULT_WIDTH
+    query = field(metadata, "query_token_id", str, where) or "[unused0]"
+    document = field(metadata, "doc_token_id", str, where) or "[unused1]"
     return Settings(
         {"query": f"{query} ", "document": f"{document} "},
         [query, document],
         None,
-        _length(directory, metadata, "doc_maxlen"),
-        Expansion(width, attend=bool(metadata.get("attend_to_mask_tokens"))),
+        length_field(metadata, "doc_maxlen", where),
+        Expansion(
+            length_field(metadata, "query_maxlen", where) or DEFAULT_WIDTH,
+            attend=bool(metadata.get("attend_to_mask_tokens")),
+        ),
         PUNCTUATION if metadata.get("mask_punctuation", True) else [],
         ["document"],
         None,
     )
 
 
-def _expansion(directory: Directory, value: Any) -> Expansion | None:
-    if value is None:
+def _expansion(saved: Mapping[str, Any], where: Any) -> Expansion | None:
+    settings = field(saved, "query_expansion", dict, where)
+    if settings is None:
         return None
-    settings = _mapping(value)
-    length = _length(directory, settings, "length")
-    if settings.get("strategy") not in ("fixed", "min") or length is None:
-        raise FormatError(f"{directory.path}: unknown query_expansion: {value!r}")
-    return Expansion(length, settings["strategy"] == "fixed", settings.get("attend") is True, settings.get("token"))
-
-
-def _length(directory: Directory, settings: Mapping[str, Any], name: str) -> int | None:
-    value = settings.get(name)
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-        raise FormatError(f"{directory.path}: {name} must be a number of tokens, not {value!r}")
-    return value
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+    strategy, length = settings.get("strategy"), length_field(settings, "length", where)
+    if strategy not in ("fixed", "min") or length is None:
+        raise FormatError(f"{where}: unknown query_expansion: {settings!r}")
+    return Expansion(length, strategy == "fixed", settings.get("attend") is True, field(settings, "token", str, where))

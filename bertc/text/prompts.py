@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from bertc._core import InputError
+from bertc.text.fields import field
 from bertc.text.warn import warn
+
+CONFIG = "config_sentence_transformers.json"
 
 
 class Prompts(dict[str, str]):
@@ -14,13 +17,13 @@ class Prompts(dict[str, str]):
 
     def __init__(self, own: Mapping[str, str | None] | None, default: str | None, config: Mapping[str, Any]) -> None:
         """``own`` and ``default`` are the user's, before those of ``config``, config_sentence_transformers.json."""
-        saved = config.get("prompts") or {}
+        saved = field(config, "prompts", dict, CONFIG) or {}
         merged: dict[str, str | None] = {"query": None, "document": None, **(own or {})}
-        for name, text in saved.items():
+        for name in saved:
             if merged.get(name) is None:
-                merged[name] = text
+                merged[name] = field(saved, name, str, CONFIG)
         super().__init__({name: text or "" for name, text in merged.items()})
-        self.default = default if default is not None else config.get("default_prompt_name")
+        self.default = field(config, "default_prompt_name", str, CONFIG) if default is None else default
         if self.default is not None:
             self._find(self.default)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -86,9 +86,19 @@ class Runner:
         """
         if batch_size is not None and batch_size < 1:
             raise InputError(f"batch_size must be at least 1, or None, not {batch_size}")
-        total = len(items) if hasattr(items, "__len__") else None
-        with _Progress(progress, total, batch_size or PROGRESS_ITEMS) as bar:
-            for groups in _ahead(_chunks(items, batch_size), prepare):
+        total = len(items) if isinstance(items, Sized) else None
+        bar = _Progress(progress, total, batch_size or PROGRESS_ITEMS)
+        return self._values(_ahead(_chunks(items, batch_size), prepare), finish, bar, options)
+
+    def _values(
+        self,
+        chunks: Iterator[list[list[Encoding]]],
+        finish: Callable[[list[Encoding], list[Any]], Value],
+        bar: _Progress,
+        options: Mapping[str, Any] | None,
+    ) -> Iterator[Value]:
+        with bar:
+            for groups in chunks:
                 results = self.run_each(list(chain.from_iterable(groups)), options)
                 for group in groups:
                     value = finish(group, [next(results) for _ in group])
@@ -186,19 +196,14 @@ def _ahead(
 
 
 class _Progress:
-    """tqdm's bar of batches, in terminals and notebooks; nothing when it is off."""
+    """tqdm's bar of batches, in terminals and notebooks, while the context lasts; nothing when it is off."""
 
     def __init__(self, shown: bool, total: int | None, size: int) -> None:
+        self.shown = shown
+        self.total = None if total is None else -(-total // size)
         self.size = size
         self.count = 0
-        self.bar = None
-        if shown:
-            try:
-                from tqdm.auto import tqdm
-            except ImportError as error:
-                raise ImportError(f"a progress bar needs tqdm: pip install bertc[text] ({error})") from error
-            self.total = None if total is None else -(-total // size)
-            self.bar = tqdm(total=self.total, desc="Batches")
+        self.bar: Any = None
 
     def advance(self) -> None:
         self.count += 1
@@ -206,6 +211,12 @@ class _Progress:
             self.bar.update()
 
     def __enter__(self) -> _Progress:
+        if self.shown:
+            try:
+                from tqdm.auto import tqdm
+            except ImportError as error:
+                raise ImportError(f"a progress bar needs tqdm: pip install bertc[text] ({error})") from error
+            self.bar = tqdm(total=self.total, desc="Batches")
         return self
 
     def __exit__(self, kind: Any, *_: Any) -> None:

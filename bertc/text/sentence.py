@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain
 from typing import Any, ClassVar
 
@@ -14,16 +14,15 @@ import numpy as np
 from bertc._core import InputError, UnsupportedError
 from bertc.text import similarity as similarities
 from bertc.text.batcher import Batcher
-from bertc.text.call import Call, model_features
+from bertc.text.call import Call
+from bertc.text.inputs import as_texts, check_device, check_unknown, shows_progress
 from bertc.text.loading import load_text_model
 from bertc.text.modules import Module, Normalize, load_modules
 from bertc.text.pooling import Pooling
 from bertc.text.prompts import Prompts
 from bertc.text.runner import CALL_TOKENS, Runner
 from bertc.text.truncation import POLICIES, Truncation
-from bertc.text.windows import Windows, check_spans, finish_spans, finish_windows
-
-logger = logging.getLogger("bertc")
+from bertc.text.windows import check_spans, finish_tokens, finish_windows, pool_spans
 
 _Job = tuple[list[Any], Callable[[list[Any], list[Any]], Any]]  # encodings, and what makes a value of their results
 
@@ -67,16 +66,14 @@ class SentenceEncoder:
         local_files_only: bool = False,
         trust_remote_code: bool = False,
     ) -> None:
-        _check_device(device)
+        check_device(device)
         if truncation not in POLICIES:
             raise InputError(f"truncation must be one of {', '.join(POLICIES)}, not {truncation!r}")
         hub = {"revision": revision, "token": token, "local_files_only": local_files_only}
         root, directory, self.model, self.tokenizer = load_text_model(
             source, tokenizer=tokenizer, base=True, threads=threads, **hub
         )
-        task = directory.sentence_config.get("transformer_task", "feature-extraction")
-        if task != "feature-extraction":
-            raise UnsupportedError(f"{root.name}: a SentenceEncoder is for feature-extraction, this model for {task}")
+        _check_transformer(root.name, directory.sentence_config)
         config = root.json("config_sentence_transformers.json")
         self.modules = _choose_modules(load_modules(root), pooling, normalize)
         self.prompts = Prompts(prompts, default_prompt_name, config)
@@ -129,11 +126,10 @@ class SentenceEncoder:
         """
         inputs = kwargs.pop("sentences", inputs)
         kwargs.pop("task", None)
-        if kwargs:
-            raise InputError(f"encode() got keywords that it does not know: {', '.join(sorted(kwargs))}")
+        check_unknown(kwargs, "encode")
         if convert_to_tensor and output_value == "sentence_embedding":
             raise InputError("bertc makes NumPy arrays; for a tensor, torch.from_numpy(encoder.encode(...))")
-        _check_device(device)
+        check_device(device)
         call = self._call(
             prompt_name,
             prompt,
@@ -144,10 +140,8 @@ class SentenceEncoder:
             precision=precision,
             normalize_embeddings=normalize_embeddings,
         )
-        if show_progress_bar is None:
-            show_progress_bar = logger.getEffectiveLevel() in (logging.INFO, logging.DEBUG)
-        texts = _as_texts(inputs)
-        values = self._stream(call, texts, batch_size, show_progress_bar)
+        texts = as_texts(inputs)
+        values = self._stream(call, texts, batch_size, shows_progress(show_progress_bar))
         if isinstance(texts, Iterator):
             return _quantize_each(call, values)
         if output_value != "sentence_embedding":
@@ -192,7 +186,7 @@ class SentenceEncoder:
             precision=precision,
             normalize_embeddings=normalize_embeddings,
         )
-        texts = _as_texts(inputs)
+        texts = as_texts(inputs)
         if isinstance(texts, Iterator):
             raise InputError("aencode() takes a text or a list of them, no iterator")
         groups = await asyncio.to_thread(call.prepare, texts, 0)
@@ -230,35 +224,36 @@ class SentenceEncoder:
             offsets=True,
         )
 
-        def finish(encodings: list[Any], results: list[Any]) -> Windows:
-            return finish_windows(call, encodings, results)
-
-        texts = _as_texts(inputs)
-        values = self._runner.stream(texts, call.prepare, finish, batch_size=batch_size)
+        texts = as_texts(inputs)
+        values = self._runner.stream(texts, call.prepare, partial(finish_windows, call), batch_size=batch_size)
         if isinstance(texts, Iterator):
             return values
         return next(values) if isinstance(inputs, str) else list(values)
 
     def encode_spans(
         self,
-        text: str,
-        spans: Iterable[tuple[int, int]],
+        inputs: Any,
+        spans: Any,
         *,
         stride: int = 0,
         prompt_name: str | None = None,
         prompt: str | None = None,
+        batch_size: int | None = None,
         normalize_embeddings: bool = False,
         truncate_dim: int | None = None,
-    ) -> np.ndarray:
+    ) -> Any:
         """[spans, d]: late chunking. The whole text is embedded once, then the tokens of each span are pooled.
 
-        The pooling is the model's own, or the mean where that is of the first or last token only. A span is
-        (begin, end) in characters of ``text``. A text that is longer than the model takes is embedded in windows;
-        ``stride`` tokens of each are seen again, as context, by the next one.
+        ``spans`` are (begin, end) in characters of the text; of a list of texts, a list of them for each, which gives a
+        list of arrays. The pooling is the model's own, or the mean where that is of the first or last token only. A
+        text that is longer than the model takes is embedded in windows; ``stride`` tokens of each are seen again, as
+        context, by the next one.
         """
-        if not isinstance(text, str):
-            raise InputError(f"encode_spans() takes one text, a str, not a {type(text).__name__}")
-        checked = check_spans(text, spans)
+        single = isinstance(inputs, str)
+        texts, all_spans = ([inputs], [spans]) if single else (list(inputs), list(spans))
+        if len(texts) != len(all_spans):
+            raise InputError(f"there are spans for {len(all_spans)} texts, but {len(texts)} texts")
+        checked = [check_spans(text, own) for text, own in zip(texts, all_spans)]
         call = self._call(
             prompt_name,
             prompt,
@@ -268,11 +263,9 @@ class SentenceEncoder:
             normalize_embeddings=normalize_embeddings,
             offsets=True,
         )
-        encodings = call.prepare([text], 0)[0]
-        tokens = [model_features(result).get("token_embeddings") for result in self._runner.run_each(encodings)]
-        if any(array is None for array in tokens):
-            raise InputError("the model gives a vector for each text only, none for its tokens")
-        return finish_spans(call, encodings, tokens, checked)
+        tokens = self._runner.stream(texts, call.prepare, partial(finish_tokens, call), batch_size=batch_size)
+        result = [pool_spans(call, own, spans) for own, spans in zip(tokens, checked)]
+        return result[0] if single else result
 
     # ---- comparing ----
 
@@ -363,7 +356,7 @@ class SentenceEncoder:
 
     def to(self, device: Any) -> SentenceEncoder:
         """Returns the encoder for "cpu", the only device."""
-        _check_device(device)
+        check_device(device)
         return self
 
     def __repr__(self) -> str:
@@ -392,8 +385,8 @@ class SentenceEncoder:
         )
 
     def _stream(self, call: Call, texts: Iterable[Any], batch_size: int | None, progress: bool) -> Iterator[Any]:
-        yield from self._runner.stream(texts, call.prepare, call.finish, batch_size=batch_size, progress=progress)
-        call.overflow.report()
+        stream = self._runner.stream(texts, call.prepare, call.finish, batch_size=batch_size, progress=progress)
+        return _report_after(stream, call)
 
     def _encode_as(
         self, names: Sequence[str], inputs: Any, prompt_name: str | None, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -416,21 +409,22 @@ def _choose_modules(modules: list[Module], pooling: str | Sequence[str] | None, 
     return modules
 
 
-def _check_device(device: Any) -> None:
-    for one in device if isinstance(device, (list, tuple)) else [device]:
-        if one is not None and str(one).partition(":")[0] != "cpu":
-            raise UnsupportedError(f"bertc runs on the CPU only, not on {one}")
-
-
-def _as_texts(inputs: Any) -> list[Any] | Iterator[Any]:
-    """The texts of a call as a list, or as an iterator when they are not all there yet."""
-    if isinstance(inputs, str):
-        return [inputs]
-    if isinstance(inputs, (bytes, Mapping)) or not isinstance(inputs, Iterable):
-        raise InputError(f"expected a str, a list of them, or an iterator, got a {type(inputs).__name__}")
-    if isinstance(inputs, np.ndarray):
-        return inputs.tolist()
-    return list(inputs) if isinstance(inputs, Sized) else iter(inputs)
+def _check_transformer(name: str, config: Mapping[str, Any]) -> None:
+    """Refuses what sentence-transformers 6 may save of a transformer, and bertc does not do."""
+    modalities = config.get("modality_config")
+    text = modalities.get("text") if isinstance(modalities, dict) else None
+    for key, value, known in [
+        ("transformer_task", config.get("transformer_task"), (None, "feature-extraction")),
+        ("module_output_name", config.get("module_output_name"), (None, "token_embeddings")),
+        (
+            "method_output_name",
+            text.get("method_output_name") if isinstance(text, dict) else None,
+            (None, "last_hidden_state"),
+        ),
+        ("processing_kwargs", config.get("processing_kwargs"), (None, {})),
+    ]:
+        if value not in known:
+            raise UnsupportedError(f"{name}: a SentenceEncoder cannot have {key} {value!r}, only {known[1]!r}")
 
 
 def _collect(values: Iterator[np.ndarray], count: int) -> np.ndarray:
@@ -443,6 +437,11 @@ def _collect(values: Iterator[np.ndarray], count: int) -> np.ndarray:
     for i, value in enumerate(values, 1):
         result[i] = value
     return result
+
+
+def _report_after(values: Iterator[Any], call: Call) -> Iterator[Any]:
+    yield from values
+    call.overflow.report()
 
 
 def _quantize_each(call: Call, values: Iterator[Any]) -> Iterator[Any]:

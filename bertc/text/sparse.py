@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from tokenizers import Encoding
 
 from bertc._core import FormatError, InputError, UnsupportedError
+from bertc.model import Model
 from bertc.text import sparse_similarity
-from bertc.text.base import TextModel, as_texts, first_output, refuse
+from bertc.text.base import TextModel, first_output, open_directory
+from bertc.text.directory import Directory
+from bertc.text.inputs import as_texts, check_device, check_unknown
+from bertc.text.loading import Loaded
 from bertc.text.sparse_array import SparseArray
 from bertc.text.sparse_similarity import MEASURES, as_sparse
+from bertc.text.static_sparse import Route, read_routes, read_static
 from bertc.text.tokenizer import Tokenizer
 from bertc.text.truncation import Truncation
 
@@ -25,7 +30,8 @@ class SparseEncoder(TextModel):
     ``model`` is a directory as transformers or sentence-transformers saves it, an id of the Hugging Face hub, or a
     bertc.Model with ``tokenizer``, the path of one; ``inputs`` says what a traced model's unusual arguments are.
     ``max_active_dims`` keeps only that many values of each text, the greatest. ``similarity_fn_name`` is one of dot,
-    cosine, euclidean and manhattan. ``prompts`` are put before texts.
+    cosine, euclidean and manhattan. ``prompts`` are put before texts. Where a directory has weights of tokens for
+    queries, as models of OpenSearch, encode_query() reads those and does without the model.
 
     Threads may share it.
     """
@@ -41,8 +47,9 @@ class SparseEncoder(TextModel):
             self.config.get("max_active_dims") if max_active_dims is None else max_active_dims
         )
         saved = self.config.get("similarity_fn_name")
-        self.similarity_fn_name = similarity_fn_name or (saved if saved in MEASURES else "dot")
-        self.size = first_output(self.runner.run([self.tokenizer.encode("")])[0]).shape[-1]
+        self.similarity_fn_name = similarity_fn_name or (saved if saved in list(MEASURES) else "dot")
+        self.size = len(self._pool(self.runner.run([self.tokenizer.encode("")])[0]))
+        self._static = read_static(self._routes["query"], self.tokenizer, self.size) if self._routes else None
 
     def encode(
         self,
@@ -58,6 +65,7 @@ class SparseEncoder(TextModel):
         max_active_dims: int | None = None,
         pool: Any = None,
         chunk_size: int | None = None,
+        task: str | None = None,
         truncation: Truncation = "warn",
         **unknown: Any,
     ) -> Any:
@@ -67,24 +75,29 @@ class SparseEncoder(TextModel):
         which holds few texts at a time. With ``convert_to_sparse_tensor=False`` vectors are dense float32 arrays, with
         ``convert_to_tensor=False`` the result is a list of them. ``batch_size`` is how many texts are tokenized at a
         time; by default it follows from their lengths. ``truncation`` says what happens to texts longer than
-        ``max_seq_length``: "warn", "error", "ignore", or "window" to pool over all their parts. The other arguments are
-        those of sentence-transformers; devices and pools are ignored.
+        ``max_seq_length``: "warn", "error", "ignore", or "window" to pool over all their parts. ``task`` is "query" or
+        "document" where the model tells them apart. The other arguments are those of sentence-transformers and have no
+        effect.
         """
-        unknown.pop("task", None)
-        refuse(unknown, "SparseEncoder.encode")
+        check_unknown(unknown, "encode")
+        check_device(device)
         limit = _check_limit(self.max_active_dims if max_active_dims is None else max_active_dims)
 
+        static = self._static if (task or self._default_route) == "query" else None
+
         def finish(windows: list[Encoding], results: list[Any]) -> SparseArray:
-            return _keep(self._join([self._pool(result) for result in results], axis=0), limit)
+            vectors = results if static else [self._pool(result) for result in results]
+            return _keep(self._join(vectors, axis=0), limit)
 
         rows: Iterator[Any] = self.stream(
             as_texts(inputs),
             finish,
-            max_length=self.max_seq_length,
+            max_length=self._max_length(static is not None),
             prompt=self.prompts.choose(prompt_name, prompt),
             truncation=truncation,
             batch_size=batch_size,
             progress=show_progress_bar,
+            runner=static,
         )
         if not convert_to_sparse_tensor:
             rows = map(SparseArray.dense, rows)
@@ -104,14 +117,14 @@ class SparseEncoder(TextModel):
     ) -> Any:
         """encode() with the prompt "query", if the model has one and no other is given."""
         prompt_name = "query" if prompt_name is None and prompt is None else prompt_name
-        return self.encode(inputs, prompt_name, prompt, **options)
+        return self.encode(inputs, prompt_name, prompt, task="query", **options)
 
     def encode_document(
         self, inputs: Any, prompt_name: str | None = None, prompt: str | None = None, **options: Any
     ) -> Any:
         """encode() with the first of the prompts "document", "passage" and "corpus", unless another one is given."""
         prompt_name = self.document_prompt() if prompt_name is None and prompt is None else prompt_name
-        return self.encode(inputs, prompt_name, prompt, **options)
+        return self.encode(inputs, prompt_name, prompt, task="document", **options)
 
     @property
     def similarity_fn_name(self) -> str:
@@ -152,6 +165,27 @@ class SparseEncoder(TextModel):
         active = rows.nnz / len(rows) if len(rows) else 0.0
         return {"active_dims": active, "sparsity_ratio": 1 - active / rows.shape[1] if rows.shape[1] else 1.0}
 
+    def _max_length(self, static: bool) -> int | None:
+        """With special tokens, which do not count where there is no model."""
+        length = self.max_seq_length
+        return length + self.tokenizer.special_count() if static and length is not None else length
+
+    def _load(self, model: Any, tokenizer: Any, options: Mapping[str, Any]) -> Loaded:
+        self._routes: dict[str, Route] = {}
+        self._default_route = ""
+        if isinstance(model, Model):
+            return super()._load(model, tokenizer, options)
+        directory, threads = open_directory(model, options), options.get("threads")
+        self._routes, self._default_route = read_routes(directory)
+        if not self._routes:
+            return super()._load(directory.path, tokenizer, {"threads": threads})
+        document = self._routes["document"][0][1]
+        loaded = super()._load(document.path, tokenizer, {"threads": threads})
+        return loaded._replace(root=directory)
+
+    def _read_modules(self) -> list[tuple[str, Directory]]:
+        return self._routes["document"][1:] if self._routes else super()._read_modules()
+
     def _read_pooling(self) -> None:
         config: dict[str, Any] = {}
         for kind, folder in self.modules:
@@ -168,6 +202,8 @@ class SparseEncoder(TextModel):
     def _pool(self, result: Any) -> np.ndarray:
         """float32[V] of the logits of a text's tokens, float32[s, V]."""
         logits = first_output(result)
+        if logits.ndim != 2 or (isinstance(result, Mapping) and "logits" not in result):
+            raise UnsupportedError("a sparse encoder needs a masked-language model, which gives logits for each token")
         if self._join is np.max:
             logits = logits.max(axis=0, keepdims=True)  # what follows keeps the order
         weights = np.maximum(logits, 0)

@@ -41,7 +41,7 @@ class Tokenizer:
         self.max_length = directory.max_length
         is_bpe = isinstance(backend.model, models.BPE)  # whose decoder gives the text as it was
         self._tidies = bool(config.get("clean_up_tokenization_spaces")) and not is_bpe
-        self.truncation_side: str = config.get("truncation_side", "right")
+        self.truncation_side: str = "left" if config.get("truncation_side") == "left" else "right"
         self._special = {name: directory.special_token(name) or self._guess(name) for name in SPECIAL}
 
     @classmethod

@@ -20,11 +20,11 @@ _SHOWN = 5
 class TruncationWarning(UserWarning):
     """Texts were cut: ``count`` of them, at ``indices`` of the call's texts, to ``max_length`` tokens each."""
 
-    def __init__(self, indices: Sequence[int], max_length: int) -> None:
+    def __init__(self, indices: Sequence[int], max_length: int | None) -> None:
         self.indices = list(indices)
         self.count = len(self.indices)
         self.max_length = max_length
-        super().__init__(_describe(self.indices, max_length))
+        super().__init__(f"{_describe('cut to', self.indices, max_length)}; truncation= is {' or '.join(POLICIES)}")
 
 
 class Overflow:
@@ -49,17 +49,17 @@ class Overflow:
                 self.indices.append(index)
             groups.append([encoding, *rest] if self.policy == "window" else [encoding])
         if self.policy == "error" and self.indices:
-            raise InputError(_describe(self.indices, self.max_length or 0).replace("were cut", "do not fit"))
+            raise InputError(f"{_describe('longer than', self.indices, self.max_length)}; they would have to be cut")
         return groups
 
     def report(self) -> None:
         """One warning for the whole call, where that is the policy. To be called when all texts are through."""
         if self.policy == "warn" and self.indices:
-            warn(TruncationWarning(self.indices, self.max_length or 0))
+            warn(TruncationWarning(self.indices, self.max_length))
 
 
-def _describe(indices: Sequence[int], max_length: int) -> str:
+def _describe(what: str, indices: Sequence[int], max_length: int | None) -> str:
     shown = ", ".join(map(str, indices[:_SHOWN])) + (", ..." if len(indices) > _SHOWN else "")
-    texts = "1 text was cut" if len(indices) == 1 else f"{len(indices)} texts were cut"
-    where = "index" if len(indices) == 1 else "indices"
-    return f"{texts} to {max_length} tokens, at {where} {shown}; truncation= has other ways: {', '.join(POLICIES)}"
+    if len(indices) == 1:
+        return f"1 text was {what} {max_length} tokens, at index {shown}"
+    return f"{len(indices)} texts were {what} {max_length} tokens, at indices {shown}"

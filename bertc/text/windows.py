@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from bertc._core import InputError
+from bertc.text.call import model_features
 
 if TYPE_CHECKING:
     from tokenizers import Encoding
@@ -32,40 +34,48 @@ def finish_windows(call: Call, encodings: list[Encoding], results: list[Any]) ->
     return Windows(call.finish_windows(encodings, results), spans)
 
 
-def finish_spans(
-    call: Call, encodings: list[Encoding], tokens: list[np.ndarray], spans: Sequence[tuple[int, int]]
-) -> np.ndarray:
-    """[spans, d]: late chunking. The pooled tokens of each span, embedded with the text around it.
+class Tokens(NamedTuple):
+    """A text's tokens, special ones aside."""
 
-    ``tokens`` are the token embeddings [s, d] of each window; a token in two of them counts as in the first.
-    """
-    starts, ends, vectors = _join(call, encodings, tokens)
+    starts: np.ndarray  # [s], where each begins in the text, in characters
+    ends: np.ndarray
+    vectors: np.ndarray  # [s, d]
+
+
+def finish_tokens(call: Call, encodings: list[Encoding], results: list[Any]) -> Tokens:
+    """The Tokens of a text, of its windows with offsets; a token in two of them is taken from the first."""
+    parts = []
+    for number, (encoding, result) in enumerate(zip(encodings, results)):
+        array = model_features(result).get("token_embeddings")
+        if array is None:
+            raise InputError("the model gives a vector for each text only, none for its tokens")
+        real = np.flatnonzero(np.array(encoding.special_tokens_mask) == 0)[call.stride if number else 0 :]
+        offsets = np.array(encoding.offsets, np.int64).reshape(-1, 2)[real] - len(call.prompt)
+        parts.append(Tokens(offsets[:, 0], offsets[:, 1], array[real]))
+    return Tokens(*map(np.concatenate, zip(*parts)))
+
+
+def pool_spans(call: Call, tokens: Tokens, spans: Sequence[tuple[int, int]]) -> np.ndarray:
+    """[spans, d]: late chunking. The pooled tokens of each span, embedded with the text around it."""
     pooled = []
     for start, end in spans:
-        inside = (starts < end) & (ends > start)
+        inside = (tokens.starts < end) & (tokens.ends > start)
         if not inside.any():
             raise InputError(f"span ({start}, {end}): there are no tokens in it")
-        pooled.append(call.pool_tokens(vectors[inside]))
+        pooled.append(call.pool_tokens(tokens.vectors[inside]))
     return np.stack(pooled)
 
 
-def _join(call: Call, encodings: list[Encoding], tokens: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where each token of the text begins and ends in it, and its vector."""
-    starts, ends, vectors = [], [], []
-    for number, (encoding, array) in enumerate(zip(encodings, tokens)):
-        real = np.flatnonzero(np.array(encoding.special_tokens_mask) == 0)[call.stride if number else 0 :]
-        offsets = np.array(encoding.offsets, np.int64).reshape(-1, 2)[real] - len(call.prompt)
-        starts.append(offsets[:, 0])
-        ends.append(offsets[:, 1])
-        vectors.append(array[real])
-    return np.concatenate(starts), np.concatenate(ends), np.concatenate(vectors)
-
-
-def check_spans(text: str, spans: Any) -> list[tuple[int, int]]:
+def check_spans(text: Any, spans: Any) -> list[tuple[int, int]]:
     """InputError for what is no span of the text."""
+    if not isinstance(text, str):
+        raise InputError(f"spans are of a text, a str, not of a {type(text).__name__}")
     checked = []
     for span in spans:
-        start, end = (int(x) for x in span)
+        try:
+            start, end = map(operator.index, span)
+        except (TypeError, ValueError):
+            raise InputError(f"a span is (begin, end) in characters, not {span!r}") from None
         if not 0 <= start < end <= len(text):
             raise InputError(f"span ({start}, {end}): not within a text of {len(text)} characters")
         checked.append((start, end))

@@ -7,9 +7,9 @@ pytest.importorskip("sentence_transformers")
 
 import torch
 from sentence_transformers import SparseEncoder
-from sentence_transformers.base.modules import Transformer
-from sentence_transformers.sparse_encoder.modules import SpladePooling
-from text_models import TEXTS, VOCABULARY, save
+from sentence_transformers.base.modules import Router, Transformer
+from sentence_transformers.sparse_encoder.modules import SparseStaticEmbedding, SpladePooling
+from text_models import TEXTS, VOCABULARY, make_tokenizer, save
 from transformers import BertForMaskedLM
 
 import bertc
@@ -24,6 +24,16 @@ def make(folder, pooling="max", activation="relu", **options):
     return folder / "saved"
 
 
+def make_static(folder):
+    """Queries by the weights of their tokens alone."""
+    transformer = Transformer(str(save(BertForMaskedLM, folder / "plain")), transformer_task="fill-mask")
+    torch.manual_seed(1)
+    static = SparseStaticEmbedding(make_tokenizer(), torch.rand(len(VOCABULARY)))
+    router = Router.for_query_document(query_modules=[static], document_modules=[transformer, SpladePooling("max")])
+    SparseEncoder(modules=[router]).save_pretrained(str(folder / "saved"))
+    return folder / "saved"
+
+
 PROMPTS = {"prompts": {"query": "how many: ", "passage": "the "}}
 CASES = {
     "plain": lambda folder: save(BertForMaskedLM, folder),
@@ -32,6 +42,7 @@ CASES = {
     "opensearch": lambda folder: make(folder, "max", "log1p_relu"),
     "sum-log1p": lambda folder: make(folder, "sum", "log1p_relu"),
     "prompts": lambda folder: make(folder, **PROMPTS),
+    "static": make_static,
     "few": lambda folder: make(folder, max_active_dims=5, similarity_fn_name="cosine"),
 }
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -123,7 +124,7 @@ def test_modules_that_score(tmp_path):
     assert encoder.predict(PAIRS) == pytest.approx(
         hidden @ weights["linear.weight"].T + weights["linear.bias"], abs=1e-5
     )
-    dense["module_output_name"] = "other"
+    dense["module_output_name"] = "sentence_embedding"
     (folder / "2_Dense" / "config.json").write_text(json.dumps(dense))
     with pytest.raises(bertc.UnsupportedError, match="scores"):
         bertc.CrossEncoder(folder)
@@ -147,3 +148,15 @@ def test_refusals(folder, encoder):
     ):
         with pytest.raises(bertc.InputError):
             call()
+
+
+def test_a_model_without_scores(tmp_path):
+    with pytest.raises(bertc.UnsupportedError, match="no scores"):
+        bertc.CrossEncoder(make_bert(tmp_path))
+
+
+def test_threads_share_it(encoder):
+    expected = encoder.predict(PAIRS)
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(encoder.predict, [PAIRS] * 32))
+    assert all(np.array_equal(result, expected) for result in results)

@@ -147,7 +147,7 @@ def test_overflow(tokenizer):
     assert (caught[0].message.count, caught[0].message.indices, caught[0].message.max_length) == (2, [11, 13], 7)
     assert caught[0].filename == __file__
 
-    with pytest.raises(bertc.InputError, match="2 texts do not fit"):
+    with pytest.raises(bertc.InputError, match="2 texts were longer than"):
         Overflow("error", 7).windows(encodings)
     with pytest.raises(bertc.InputError, match="truncation must be one of"):
         Overflow("silent", 7)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -169,6 +170,11 @@ def test_prompts(encoder, changed):
     without = bertc.SentenceEncoder(changed, default_prompt_name="document")
     tokens = without.encode("ef", output_value="token_embeddings", prompt="cd")
     assert np.allclose(without.encode("ef"), tokens[3:].mean(0), atol=1e-6)
+    long = "e " * 15
+    first, second = without.encode_windows(long, prompt="c d ").vectors  # 10 tokens each, 2 of them the prompt
+    tokens = without.encode("c d " + "e " * 8, prompt="", output_value="token_embeddings")
+    assert np.allclose(first, tokens[3:].mean(0), atol=1e-6)
+    assert np.allclose(second, without.encode("e " * 7, prompt=""), atol=1e-6)
 
 
 def test_quantized(encoder):
@@ -220,7 +226,7 @@ def test_truncation(plain):
         assert same(plain.encode(texts, truncation="ignore"), cut)
         assert same(plain.encode(LONG[:19]), cut[1])
         windows = plain.encode(texts, truncation="window")
-    with pytest.raises(bertc.InputError, match="2 texts do not fit"):
+    with pytest.raises(bertc.InputError, match="2 texts were longer than"):
         plain.encode(texts, truncation="error")
     assert same(windows[::2], cut[::2])
     parts = np.stack([plain.encode(part) for part in (LONG[:19], LONG[20:39], LONG[40:])])
@@ -257,6 +263,11 @@ def test_spans(plain, encoder):
         with pytest.raises(bertc.InputError, match=message):
             plain.encode_spans(LONG, spans)
     assert encoder.encode_spans("ab cd", [(0, 2)]).shape == (1, 8)
+    many = plain.encode_spans(["a b c d e", LONG], [[(0, 3), (8, 9)], [(16, 25)]], stride=5)
+    assert same(many, [vectors[::2].copy(), vector[None]])
+    for texts, spans in ((["a"], []), ([("a", "b")], [[(0, 1)]]), ("a", [[0, 1, 2]]), ("a", [0])):
+        with pytest.raises(bertc.InputError, match="span"):
+            plain.encode_spans(texts, spans)
 
 
 # ---- coroutines ----
@@ -327,6 +338,7 @@ def peak(folder, count: int) -> float:
     return float(run.stdout)
 
 
+@pytest.mark.skipif("BERTC_SANITIZER" in os.environ, reason="a sanitizer keeps freed memory")
 def test_iterators_take_constant_memory(folder):
     assert peak(folder, 20_000) - peak(folder, 2_000) < 20
 
@@ -348,6 +360,7 @@ def test_long_iterators_take_constant_memory(folder):
         (["a"] * 600 + [7], {}, "text 600: expected a str or a pair of them, got a int: 7"),
         (["a"], {"speed": 1, "colour": 2}, "does not know: colour, speed"),
         (["a"], {"batch_size": 0}, "batch_size"),
+        (iter(["a"]), {"batch_size": 0}, "batch_size"),
         (["a"], {"output_value": "vectors"}, "output_value"),
         (["a"], {"precision": "int4"}, "precision"),
         (["a"], {"truncate_dim": 0}, "truncate_dim"),
@@ -400,6 +413,7 @@ def entry(kind: str, path: str = "9_New") -> dict[str, str]:
             bertc.UnsupportedError,
             "os",
         ),
+        ([entry("Transformer", ""), entry("Normalize")], {"module_input_name": "x"}, bertc.UnsupportedError, "'x'"),
         ({}, {}, bertc.FormatError, "expected a list"),
     ],
 )
@@ -407,6 +421,53 @@ def test_damaged_directories(changed, modules, config, error, message):
     write(changed / "modules.json", modules)
     write(changed / "9_New" / "config.json", config)
     with pytest.raises(error, match=message):
+        bertc.SentenceEncoder(changed)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"transformer_task": "fill-mask"},
+        {"module_output_name": "sentence_embedding"},
+        {"modality_config": {"text": {"method": "forward", "method_output_name": "pooler_output"}}},
+        {"processing_kwargs": {"text": {"max_length": 3}}},
+    ],
+    ids=str,
+)
+def test_what_a_transformer_may_be(changed, config):
+    plain = {"transformer_task": "feature-extraction", "module_output_name": "token_embeddings"}
+    write(changed / "sentence_bert_config.json", plain)
+    assert bertc.SentenceEncoder(changed).max_seq_length == 40
+    write(changed / "sentence_bert_config.json", plain | config)
+    with pytest.raises(bertc.UnsupportedError, match="transformer_task|output_name|processing_kwargs"):
+        bertc.SentenceEncoder(changed)
+
+
+def test_of_the_hub(folder, tmp_path, monkeypatch):
+    pytest.importorskip("huggingface_hub")
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    cache = tmp_path / "models--someone--letters"
+    shutil.copytree(folder, cache / "snapshots" / commit)
+    (cache / "refs").mkdir()
+    (cache / "refs" / "main").write_text(commit)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    code = "import bertc; print(bertc.SentenceEncoder('someone/letters').encode('abc').tobytes().hex())"
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert run.stdout.strip() == bertc.SentenceEncoder(folder).encode("abc").tobytes().hex()
+
+
+def test_modules_that_do_not_fit(changed):
+    write(changed / "1_Pooling" / "config.json", {"pooling_mode": "cls"})
+    with pytest.raises(
+        bertc.FormatError, match="Dense\\(32 to 8\\) takes vectors of 32, the module before it gives 16"
+    ):
+        bertc.SentenceEncoder(changed).encode("a")
+
+
+def test_prompts_that_are_none(changed):
+    write(changed / "config_sentence_transformers.json", {"prompts": ["a"]})
+    with pytest.raises(bertc.FormatError, match="prompts must be an object"):
         bertc.SentenceEncoder(changed)
 
 

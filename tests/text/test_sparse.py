@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("tokenizers")
 
-from tiny import TEXTS, VOCABULARY, add_modules, make_bert
+from tiny import TEXTS, VOCABULARY, add_modules, make_bert, random_weights, write_json, write_weights
 
 import bertc
 from bertc.text.sparse_array import SparseArray
@@ -92,6 +92,36 @@ def test_what_is_said_of_vectors(encoder):
     assert encoder.get_embedding_dimension() == len(VOCABULARY)
 
 
+def make_router(folder, **query):
+    """A directory whose queries do without the model; ``query`` are the files of their part."""
+    make_bert(folder / "document_0_Transformer", "BertForMaskedLM")
+    kinds = {"query_0": "SparseStaticEmbedding", "document_0": "Transformer", "document_1": "SpladePooling"}
+    parts = {f"{name}_{kind}": f"sentence_transformers.models.{kind}" for name, kind in kinds.items()}
+    structure = {name: [part for part in parts if part.startswith(name)] for name in ("query", "document")}
+    router = {"types": parts, "structure": structure, "parameters": {"default_route": "document"}}
+    write_json(folder / "modules.json", [{"type": "sentence_transformers.models.Router", "path": ""}])
+    write_json(folder / "router_config.json", router)
+    for name, content in query.items():
+        path = folder / "query_0_SparseStaticEmbedding" / name.replace("_", ".")
+        (write_json if name.endswith("json") else write_weights)(path, content)
+    return folder
+
+
+def test_queries_without_the_model(tmp_path, encoder):
+    weights = random_weights({"weight": (len(VOCABULARY),)})["weight"]
+    idf = dict(zip(VOCABULARY, weights.tolist()))
+    for name, files in {"a": {"model_safetensors": {"weight": weights}}, "b": {"idf_json": idf}}.items():
+        other = bertc.SparseEncoder(make_router(tmp_path / name, **files))
+        for text in TEXTS:
+            ids = set(encoder.tokenizer.encode(text).ids[1:-1])
+            assert other.encode_query(text).as_dict() == pytest.approx({i: weights[i] for i in ids})
+        assert np.array_equal(other.encode_document(TEXTS), encoder.encode(TEXTS))
+        assert np.array_equal(other.encode(TEXTS), encoder.encode(TEXTS))
+    text = "dog " * 60
+    with pytest.warns(bertc.TruncationWarning):
+        assert np.array_equal(other.encode_query(text), other.encode_query("dog"))
+
+
 def test_calls_are_small(encoder, monkeypatch):
     lengths = []
     run = bertc.Model.run_packed
@@ -125,3 +155,11 @@ def test_refusals(tmp_path, folder, encoder):
     ):
         with pytest.raises(error, match=str(tmp_path)):
             bertc.SparseEncoder(add_modules(other, module))
+    with pytest.raises(bertc.UnsupportedError, match="masked-language"):
+        bertc.SparseEncoder(make_bert(tmp_path / "bare"))
+    with pytest.raises(bertc.FormatError, match="weight"):
+        bertc.SparseEncoder(make_router(tmp_path / "empty", model_safetensors=random_weights({"other": (3,)})))
+    folder = make_router(tmp_path / "router")
+    write_json(folder / "router_config.json", {"types": {}, "structure": {"query": ["a"], "document": ["b"]}})
+    with pytest.raises(bertc.FormatError, match="type"):
+        bertc.SparseEncoder(folder)
