@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -94,9 +95,9 @@ class Tokenizer:
         """Each text, or pair of texts, as ids with special tokens, cut to ``max_length`` of them; None cuts nothing.
 
         ``overflowing`` of a result has the rest as further windows, each ``stride`` tokens into the one before: a text
-        was cut if and only if there are some. ``strategy`` says which text of a pair is cut. ``offsets=False`` leaves
-        offsets at zero and is faster. With ``is_pretokenized`` a text is a list of words, a pair a tuple of two lists.
-        Errors count the texts from ``first_index``.
+        was cut if and only if there are some. ``strategy`` says which text of a pair is cut; if both are, the windows
+        are of the second one. ``offsets=False`` leaves offsets at zero and is faster. With ``is_pretokenized`` a text
+        is a list of words, a pair a tuple of two lists. Errors count the texts from ``first_index``.
         """
         kind = list if is_pretokenized else str
         pairs = [_as_pair(text, i, kind) for i, text in enumerate(texts, first_index)]
@@ -185,6 +186,8 @@ class Tokenizer:
             )
         self._truncate(first, lengths[0], stride)
         if lengths[1] < len(second):
+            if first.overflowing:
+                first = _without_rest(first)
             second = _SECOND.process(second)
             self._truncate(second, lengths[1], stride)
         return first, second
@@ -195,6 +198,14 @@ class Tokenizer:
         if not 0 <= stride < max(length, 1):
             raise InputError(f"stride must be from 0 to {length - 1}, as a window has {length} tokens; got {stride}")
         encoding.truncate(length, stride, self.truncation_side)
+
+
+def _without_rest(encoding: Encoding) -> Encoding:
+    """The encoding of a cut text alone. With its windows, a pair would have all their combinations with the other's."""
+    state = json.loads(encoding.__getstate__())
+    result = Encoding()
+    result.__setstate__(json.dumps({**state, "overflowing": []}).encode())
+    return result
 
 
 def _read_backend(directory: Directory) -> Backend:
