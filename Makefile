@@ -64,6 +64,7 @@ parity: $(VENV)/made-built $(VENV)/made-torch $(VENV)/made-minilm
 bench: $(VENV)/made-built $(VENV)/made-bench $(VENV)/made-minilm
 	$(PY) benchmarks/run.py $(ARGS)
 	$(PY) benchmarks/coldstart.py
+	$(PY) benchmarks/load.py
 	$(PY) benchmarks/encode.py
 
 # --- style

@@ -16,7 +16,7 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "bertc-
 
 
 def path(model: str, form: str) -> Path:
-    """The model as "hf", "traced.pt", "model.onnx", "fused.onnx" or "ct2"; the caller never imports torch."""
+    """The model in a form of MAKERS; the caller never imports torch."""
     target = CACHE / model / form
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -53,6 +53,37 @@ def make_folder(model: str, target: Path) -> None:
     bert.save_pretrained(target)
 
 
+def make_shards(model: str, target: Path) -> None:
+    from transformers import BertModel
+
+    BertModel.from_pretrained(path(model, "hf")).save_pretrained(target, max_shard_size="100MB")
+
+
+def make_state_folder(model: str, target: Path) -> dict:
+    """A folder with the configuration; the weights that are to come into it."""
+    from safetensors.torch import load_file
+
+    target.mkdir()
+    shutil.copy(path(model, "hf") / "config.json", target)
+    return load_file(path(model, "hf") / "model.safetensors")
+
+
+def make_bin(model: str, target: Path) -> None:
+    import torch
+
+    torch.save(make_state_folder(model, target), target / "pytorch_model.bin")
+
+
+def make_ot(model: str, target: Path) -> None:
+    """As tch writes it: a module of flat parameters, with bars for dots."""
+    import torch
+
+    module = torch.nn.Module()
+    for name, tensor in make_state_folder(model, target).items():
+        module.register_parameter(name.replace(".", "|"), torch.nn.Parameter(tensor, requires_grad=False))
+    torch.jit.script(module).save(str(target / "rust_model.ot"))
+
+
 def example(model: str):
     """The model with attention spelt out, and arguments to trace it with."""
     import torch
@@ -63,6 +94,23 @@ def example(model: str):
     return bert, (ids, torch.ones_like(ids), torch.zeros_like(ids))
 
 
+def plain_example(model: str):
+    """The same without the arguments that exporters stumble over."""
+    import torch
+
+    bert, args = example(model)
+
+    class Plain(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.bert = bert
+
+        def forward(self, ids, mask, types):
+            return self.bert(ids, attention_mask=mask, token_type_ids=types)
+
+    return Plain(), args
+
+
 def make_archive(model: str, target: Path) -> None:
     import torch
 
@@ -71,27 +119,27 @@ def make_archive(model: str, target: Path) -> None:
         torch.jit.trace(bert, args).save(target)
 
 
+def make_program(model: str, target: Path) -> None:
+    import torch
+
+    bert, args = plain_example(model)
+    sizes = {0: torch.export.Dim("batch", max=1024), 1: torch.export.Dim("length", max=512)}
+    with torch.inference_mode():
+        program = torch.export.export(bert, args, dynamic_shapes=(sizes,) * 3)
+    with open(target, "wb") as file:  # its name need not end in .pt2 while it is being made
+        torch.export.save(program, file)
+
+
 def make_onnx(model: str, target: Path) -> None:
     import torch
 
-    bert, args = example(model)
-
-    class Plain(torch.nn.Module):
-        """BertModel without the arguments that the exporter stumbles over."""
-
-        def __init__(self):
-            super().__init__()
-            self.bert = bert
-
-        def forward(self, ids, mask, types):
-            return self.bert(ids, attention_mask=mask, token_type_ids=types)
-
+    bert, args = plain_example(model)
     inputs, outputs = ["ids", "mask", "types"], ["hidden", "pooled"]
     axes = {name: {0: "batch", 1: "length"} for name in [*inputs, "hidden"]}
     axes["pooled"] = {0: "batch"}
     with torch.inference_mode():
         torch.onnx.export(
-            Plain(),
+            bert,
             args,
             target,
             dynamo=False,
@@ -120,6 +168,10 @@ def make_ct2(model: str, target: Path) -> None:
 
 MAKERS = {
     "hf": make_folder,
+    "shards": make_shards,
+    "bin": make_bin,
+    "ot": make_ot,
+    "model.pt2": make_program,
     "traced.pt": make_archive,
     "model.onnx": make_onnx,
     "fused.onnx": make_fused_onnx,

@@ -51,9 +51,20 @@ static PyMethodDef state_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+static PyObject *state_format(PyObject *self, void *Py_UNUSED(closure))
+{
+    return bt_convert_text(bertc_state_format(bt_state_dict_get(self)));
+}
+
+static PyGetSetDef state_getset[] = {
+    {"format", state_format, NULL, "What kind of file it came from, '' for arrays", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
 static PyType_Slot state_slots[] = {
     {Py_tp_dealloc, state_dealloc},
     {Py_tp_methods, state_methods},
+    {Py_tp_getset, state_getset},
     {Py_tp_doc, "Weights by name; made by read_file, read_memory and from_arrays"},
     {0, NULL},
 };

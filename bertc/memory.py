@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 MEANINGS = {
-    "file": "the file, or the caller's memory, that the weights lie in",
-    "file_resident": "of a mapped file: what this process holds of it now",
+    "file": "the files, or the caller's memory, that the weights lie in",
+    "file_resident": "of mapped files: what this process holds of it now",
     "packed": "weights in the form that matrix products read",
     "converted": "other weights that could not be read as they lie",
     "graphs": "program, graphs and plans",

@@ -218,12 +218,16 @@ def load(
         name = os.path.basename(os.path.abspath(os.fsdecode(path)))
         if hub.is_id(source) and not os.path.exists(source):
             path, name = hub.fetch(source, revision, token, local_files_only), source
-        model = Model(_core.load_file(path, count, skip), name)
-        if model.warning:
-            warnings.warn(f"{model._name}: {model.warning}", UserWarning, stacklevel=2)
-        return model
+        return warned(Model(_core.load_file(path, count, skip), name))
     memory, name = as_memory(source, "load")
     return Model(_core.load_memory(memory if memory.readonly else bytes(memory), name, count, skip), name)
+
+
+def warned(model: Model) -> Model:
+    """The model, after telling the caller of the function that made it what its file is to be warned of."""
+    if model.warning:
+        warnings.warn(f"{model._name}: {model.warning}", UserWarning, stacklevel=3)
+    return model
 
 
 def weight_array(array: np.ndarray, dtype: str) -> np.ndarray:

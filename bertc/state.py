@@ -13,7 +13,7 @@ import numpy as np
 
 from bertc import _core, arguments, runtime, source
 from bertc._core import InputError
-from bertc.model import Model, weight_array
+from bertc.model import Model, warned, weight_array
 
 
 def load_state_dict(source: Any) -> dict[str, np.ndarray]:
@@ -31,7 +31,7 @@ def load_state_dict(source: Any) -> dict[str, np.ndarray]:
     here; only bfloat16, which NumPy lacks, is a converted copy in float32. PyTorch is not needed, and nothing from the
     file is run: a pickle that needs a class is refused. Raises FormatError, UnsupportedError, OSError.
     """
-    return {name: weight_array(array, dtype) for name, array, dtype in _read(source, "load_state_dict").tensors()}
+    return {name: weight_array(array, dtype) for name, array, dtype in read(source, "load_state_dict").tensors()}
 
 
 def from_state_dict(
@@ -54,19 +54,33 @@ def from_state_dict(
     kept alive, and must not be changed as long as the model lives. Matrices are packed for the processor either way.
 
     Raises FormatError (missing weights, wrong shapes), UnsupportedError (an unknown architecture or setting, wrong
-    dtypes), InputError and TypeError; each names what it is about.
+    dtypes), InputError and TypeError; each names what it is about. Weights that the model does not have are a
+    UserWarning.
     """
+    return warned(build(config, state, threads=threads, padding=padding, copy=copy))
+
+
+def build(
+    config: Any,
+    state: Any,
+    *,
+    threads: int | None = None,
+    padding: Literal["mirror", "skip"] = "mirror",
+    copy: bool = True,
+) -> Model:
+    """from_state_dict without its warning: for those who choose the head themselves."""
     count, skip = runtime.check_options(threads, padding)
     text = _config_text(config)
     name = source.name_of_path(state) if source.is_path(state) else "<state dict>"
     if isinstance(state, Mapping):
         weights = _core.from_arrays(_convert(state, copy))
     else:
-        weights = _read(state, "from_state_dict", copy=copy)
+        weights = read(state, "from_state_dict", copy=copy)
     return Model(_core.load_state(text, weights, name, count, skip), name)
 
 
-def _read(data: Any, function: str, copy: bool = True) -> _core.State:
+def read(data: Any, function: str, copy: bool = True) -> _core.State:
+    """The core's weights of what the function of this name was given."""
     if source.is_path(data):
         return _core.read_file(data)
     memory, name = source.as_memory(data, function)

@@ -106,7 +106,7 @@ static struct bertc_model *model_new(const char *name, const struct bertc_option
 /* What follows when the program is loaded. */
 static enum bertc_status prepare(struct bertc_model *model, struct bertc_error *err)
 {
-    model->weights = bt_weights_new(model->program->file);
+    model->weights = bt_weights_new(model->program->file, model->program->beside);
     return model->weights ? build_example(model, err) : bt_error_memory(err);
 }
 
@@ -313,18 +313,41 @@ enum bertc_status bertc_model_signature(struct bertc_model *model, char **inputs
     return BERTC_OK;
 }
 
+static void add_file(const struct bt_file *file, struct bertc_memory *out)
+{
+    out->file += bt_file_bytes(file).size;
+    out->file_resident += bt_file_resident(file);
+}
+
+/* The bytes of weights that the caller gave as arrays. */
+static size_t arrays_size(const struct bt_program *program)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < program->weight_count; i++) {
+        const struct bt_tensor *t = &program->weights[i].tensor;
+        size += (size_t)bt_numel(t->rank, t->dims) * bt_dtype_size(t->dtype);
+    }
+    return size;
+}
+
 void bertc_model_memory(struct bertc_model *model, struct bertc_memory *out)
 {
-    const struct bt_file *file = model->program->file;
+    const struct bt_program *program = model->program;
     const struct bt_weights_size weights = bt_weights_size(model->weights);
     *out = (struct bertc_memory){
-        .file = bt_file_bytes(file).size,
-        .file_resident = bt_file_resident(file),
         .packed = weights.packed,
         .converted = weights.converted,
-        .graphs = model->program->size(model->program) + bt_cache_size(&model->cache),
+        .graphs = program->size(program) + bt_cache_size(&model->cache),
         .workspaces = bt_workspaces_size(&model->workspaces),
     };
+    if (program->file) {
+        add_file(program->file, out);
+    } else {
+        out->file = arrays_size(program);
+    }
+    for (size_t i = 0; i < program->beside.count; i++) {
+        add_file(program->beside.items[i], out);
+    }
 }
 
 /* forward(input_ids: Tensor, attention_mask: Tensor) */

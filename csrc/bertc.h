@@ -94,8 +94,8 @@ BERTC_API enum bertc_status bertc_model_signature(struct bertc_model *model, cha
 
 /* Where the memory of a model is, in bytes. */
 struct bertc_memory {
-    size_t file; /* the mapped file, or the caller's memory, that the weights lie in */
-    size_t file_resident; /* of a mapped file: what this process holds now; the system may take it back */
+    size_t file; /* the mapped files, or the caller's memory, that the weights lie in */
+    size_t file_resident; /* of mapped files: what this process holds now; the system may take it back */
     size_t packed; /* weights in the form that matrix products read, instead of the file's */
     size_t converted; /* other weights that could not be read as they lie: half precision, not aligned */
     size_t graphs; /* the program, its graphs and plans */
@@ -152,6 +152,7 @@ BERTC_API enum bertc_status bertc_state_new(const struct bertc_weight *weights, 
                                             struct bertc_error *err);
 /* In the order of the file; the dtypes may be those that only files have. */
 BERTC_API const struct bertc_weight *bertc_state_tensors(const struct bt_state *state, size_t *count);
+BERTC_API const char *bertc_state_format(const struct bt_state *state); /* "safetensors"; "" of arrays */
 BERTC_API void bertc_state_free(struct bt_state *state); /* NULL is fine; models of it keep what they need */
 
 BERTC_API void bertc_free(void *p);

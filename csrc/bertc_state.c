@@ -63,6 +63,11 @@ const struct bertc_weight *bertc_state_tensors(const struct bt_state *state, siz
     return state->weights;
 }
 
+const char *bertc_state_format(const struct bt_state *state)
+{
+    return state->format;
+}
+
 void bertc_state_free(struct bt_state *state)
 {
     bt_state_unref(state);

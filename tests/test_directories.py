@@ -200,6 +200,29 @@ def test_names_of_curated_transformers(edited, prefix, join):
     assert np.abs(outputs[0] - value).max() <= 2e-5 * value.std()
 
 
+def test_weights_that_curated_transformers_made():
+    """Of its own BERT, whose trace is the reference."""
+    traced = bertc.load(DATA / "nested" / "curated-bert-dictmask.pt")
+    state = {name.removeprefix("inner."): array for name, array in traced.state_dict().items()}
+    config = {
+        "model_type": "bert",
+        "vocab_size": 173,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+    }
+    ids = np.random.default_rng(0).integers(1, 173, (3, 8))
+    mask = np.arange(8) < np.array([[8], [5], [1]])
+    model = bertc.from_state_dict(config, state)
+    assert model.architecture == "BertModel" and not model.warning
+    result = model(ids, mask, output_hidden_states=True)
+    expected = traced(ids, {"bool_mask": mask})[0]
+    assert len(expected) == len(result.hidden_states) == 3
+    for own, other in zip(result.hidden_states, expected, strict=True):
+        assert np.abs(own - other)[mask].max() <= 1e-5 * other.std()
+
+
 def test_names_of_transformers_itself(edited):
     """GTE's, which save_pretrained turns into those of the hub."""
     folder = edited("gte")
@@ -297,6 +320,35 @@ def test_missing_weights_are_named(edited):
         ("xlnet", {"attn_type": "uni"}, "attn_type 'uni' is not supported, only 'bi'"),
         ("xlnet", {"architectures": ["XLNetForQuestionAnswering"]}, "'XLNetForQuestionAnswering' is not supported"),
         ("gte", {"rope_parameters": {"rope_theta": "x"}}, "rope_theta is not a number"),
+        ("gte", {"rope_scaling": {"type": "ntk", "factor": 8}}, "rope_scaling is not supported"),
+        ("jina_embeddings_v3", {"rope_parameters": {"rope_type": "linear"}}, "rope_type 'linear' is not supported"),
+        ("bert", {"model_type": ...}, "no model_type"),
+        ("bert", {"hidden_act": 3}, "hidden_act is not a string"),
+        ("bert", {"layer_norm_eps": "small"}, "layer_norm_eps is not a number"),
+        ("bert", {"num_hidden_layers": 1.5}, "num_hidden_layers is not an integer from 0 to"),
+        ("bert", {"is_decoder": "yes"}, "is_decoder is not true or false"),
+        (
+            "bert",
+            {"type_vocab_size": 3},
+            r"token_type_embeddings.weight has shape \[2, 16\], config.json says \[3, 16\]",
+        ),
+        ("bert", {"max_position_embeddings": 9}, "position_embeddings.weight has shape"),
+        ("distilbert", {"activation": "mish"}, "config.json: activation 'mish' is not supported"),
+        ("distilbert", {"n_heads": 3}, "is no multiple of num_attention_heads 3"),
+        ("distilbert", {"dim": "x"}, "dim is not an integer"),
+        ("roberta", {"position_embedding_type": "relative_key_query"}, "'relative_key_query' is not supported"),
+        ("xlm-roberta", {"is_decoder": True}, "is_decoder true is not supported"),
+        ("camembert", {"add_cross_attention": True}, "add_cross_attention true is not supported"),
+        ("electra", {"position_embedding_type": "relative_key"}, "'relative_key' is not supported"),
+        ("electra", {"summary_use_proj": False}, "summary_use_proj false is not supported"),
+        ("albert", {"embedding_size": 9}, r"_embeddings.weight has shape \[40, 8\], config.json says \[40, 9\]"),
+        ("mpnet", {"relative_attention_num_buckets": 33}, "relative_attention_bias.weight has shape"),
+        ("deberta-v2", {"conv_kernel_size": 4, "conv_act": "gelu"}, "conv_kernel_size 4 is not odd"),
+        ("modernbert", {"hidden_activation": "mish"}, "hidden_activation 'mish' is not supported"),
+        ("modernbert", {"attention_bias": True}, "missing: .*Wqkv.bias"),
+        ("xlnet", {"bi_data": True}, "bi_data true is not supported"),
+        ("xlnet", {"d_head": 4}, "d_head 4 is not supported, only 8"),
+        ("xlnet", {"ff_activation": "mish"}, "ff_activation 'mish' is not supported"),
     ],
     ids=lambda value: value if isinstance(value, str) and value.islower() and " " not in value else "",
 )

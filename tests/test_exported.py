@@ -211,6 +211,112 @@ def test_damaged(name):
         bertc.load(edit(change=change))
 
 
+def gelu(**fields):
+    return lambda tree: nodes(tree, "torch.ops.aten.gelu")[0].update(fields)
+
+
+def argument(value):
+    return lambda tree: nodes(tree, "torch.ops.aten.gelu")[0]["inputs"][0].update(arg=value)
+
+
+def version_2(tree):
+    signature = tree["graph_module"]["module_call_graph"][0]["signature"]
+    signature["in_spec"] = "[2, {}]"
+
+
+def legacy_mutation(tree):
+    tree["graph_module"]["signature"]["buffers_to_mutate"] = {"x": "scale"}
+
+
+MALFORMED = {
+    "results": (
+        gelu(outputs=[{"as_tensors": [{"name": "a"}, {"name": "b"}]}]),
+        "gelu: it names 2 results, and has one",
+    ),
+    "many": (gelu(inputs=[{"name": "", "arg": {"as_none": True}}] * 99), "gelu: it has more than [0-9]+ arguments"),
+    "region": (gelu(target="torch.ops.higher_order.wrap_with_set_grad_enabled"), "no sub-graph, or too many operands"),
+    "nameless": (argument({"as_tensor": {}}), "gelu: an argument has no name"),
+    "list": (argument({"as_ints": 3}), "gelu: an argument is no "),
+    "kind": (argument({"as_complex": 1}), "gelu: arguments of kind 'as_complex' are not supported"),
+    "dtype": (argument({"as_scalar_type": 99}), "gelu: dtype code 99 of torch.export is not supported"),
+    "input": (
+        lambda tree: tree["graph_module"]["signature"]["input_specs"].__setitem__(0, {"custom_obj": {}}),
+        "an input of kind 'custom_obj' is not supported",
+    ),
+    "buffers": (legacy_mutation, "the program changes its buffers"),
+    "version": (version_2, "its tree specifications are not of version 1"),
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_malformed(name):
+    change, text = MALFORMED[name]
+    with pytest.raises(bertc.Error, match=text):
+        bertc.load(edit(change=change))
+
+
+LEAF = {"type": None, "context": None, "children_spec": []}
+
+
+def spec(kind, children, context="null"):
+    return {"type": f"builtins.{kind}", "context": context, "children_spec": children}
+
+
+@pytest.mark.parametrize(
+    ("positional", "text"),
+    [
+        (spec("dict", [LEAF, LEAF], '["ids"]'), "a tree specification is damaged"),
+        (spec("dict", [LEAF, LEAF], "{"), "JSON"),
+        ({"type": 3}, "a tree specification is damaged"),
+    ],
+)
+def test_damaged_specifications(positional, text):
+    with pytest.raises(bertc.Error, match=text):
+        bertc.load(edit(change=nested(positional)))
+
+
+def nested(positional):
+    def change(tree):
+        signature = tree["graph_module"]["module_call_graph"][0]["signature"]
+        signature["in_spec"] = json.dumps([1, spec("tuple", [spec("tuple", [positional]), spec("dict", [], "[]")])])
+        signature["forward_arg_names"] = ["batch"]
+
+    return change
+
+
+def test_arguments_that_nest(given):
+    """What the program takes as one dict of both."""
+    model = bertc.load(edit(change=nested(spec("dict", [LEAF, LEAF], '["ids", "mask"]'))))
+    ids, mask = given
+    assert same(model({"ids": ids, "mask": mask}), bertc.load(NEWEST)(ids, mask))
+    assert same(model({"mask": mask, "ids": ids}), bertc.load(NEWEST)(ids, mask))
+    with pytest.raises(bertc.InputError, match="'batch': expected a dict of 2"):
+        model({"ids": ids})
+    with pytest.raises(bertc.InputError, match="batch: expected a dict, got a tuple of 2"):
+        model((ids, mask))
+    with pytest.raises(bertc.InputError, match="'batch': the program takes no 'masks' in it"):
+        model({"ids": ids, "masks": mask})
+    with pytest.raises(bertc.InputError, match="expected a tensor"):
+        model({"ids": ids, "mask": None})
+
+
+def constant(tree):
+    specs = tree["graph_module"]["signature"]["input_specs"]
+    at = next(i for i, spec in enumerate(specs) if spec.get("user_input"))
+    specs.insert(at, {"constant_input": {"name": "factor", "value": {"as_int": 3}}})
+    graph(tree)["inputs"].insert(at, {"as_int": 3})
+    signature = tree["graph_module"]["module_call_graph"][0]["signature"]
+    signature["in_spec"] = json.dumps([1, spec("tuple", [spec("tuple", [LEAF] * 3), spec("dict", [], "[]")])])
+    signature["forward_arg_names"] = ["factor", "ids", "mask"]
+
+
+def test_values_that_were_exported_as_constants(given):
+    model = bertc.load(edit(change=constant))
+    assert same(model(3, *given), bertc.load(NEWEST)(*given))
+    with pytest.raises(bertc.InputError, match="'factor': the program was exported with another value"):
+        model(4, *given)
+
+
 def test_results_do_not_fit():
     with pytest.raises(bertc.Error, match="exported with 3 results, and has 2 here"):
         bertc.load(edit(change=outputs(3)))
@@ -231,6 +337,10 @@ WRONG_WEIGHTS = {
     "dtype": (lambda tree: first(tree)["tensor_meta"].update(dtype=9), "dtype code 9 of torch.export"),
     "member": (lambda tree: first(tree).update(path_name="weight_99"), "no member 'data/weights/weight_99'"),
     "path": (lambda tree: first(tree).update(path_name=None), "no path_name"),
+    "rank": (
+        lambda tree: first(tree)["tensor_meta"].update(sizes=[{"as_int": 1}] * 9, strides=[{"as_int": 1}] * 9),
+        "a tensor of 9 dimensions; at most 8",
+    ),
     "meta": (lambda tree: first(tree).update(tensor_meta=None), "'query.weight': its tensor_meta lacks"),
     "config": (lambda tree: {"x": 1}, "no object 'config'"),
 }
@@ -255,6 +365,26 @@ def test_pickles_run_nothing():
     change = lambda tree: first(tree).update(use_pickle=True, path_name="harm")  # noqa: E731
     with pytest.raises(bertc.UnsupportedError, match="builtin"):
         bertc.load(edit(member=WEIGHTS, change=change, add={"data/weights/harm": stream.getvalue()}))
+
+
+def test_pickled_weights_are_plain_tensors():
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as file:
+        file.writestr("archive/data.pkl", pickle.dumps({"query.weight": 3}, protocol=2))
+    change = lambda tree: first(tree).update(use_pickle=True, path_name="number")  # noqa: E731
+    with pytest.raises(bertc.UnsupportedError, match="'data/weights/number' holds no plain tensor"):
+        bertc.load(edit(member=WEIGHTS, change=change, add={"data/weights/number": stream.getvalue()}))
+
+
+def test_older_weights_are_a_dictionary():
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as file:
+        file.writestr("archive/data.pkl", pickle.dumps([3], protocol=2))
+    program = io.BytesIO(edit(DATA / "pt2" / "torch2.6.0-dynamic.pt2", drop=["serialized_state_dict.pt"]))
+    with zipfile.ZipFile(program, "a") as file:
+        file.writestr("serialized_state_dict.pt", stream.getvalue())
+    with pytest.raises(bertc.FormatError, match="it holds no dictionary of tensors"):
+        bertc.load(program.getvalue())
 
 
 def test_missing_members():

@@ -2,9 +2,12 @@
 
 import io
 import json
+import re
+import shutil
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +19,8 @@ from bertc import safetensors
 
 BERT = DATA / "traced" / "hf523-bert.sdpa.pt"
 EXPORTED = DATA / "pt2" / "torch2.13.0-dynamic.pt2"
+ROADS = DATA / "roads"
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "models"
 
 
 def read(path) -> tuple[dict, dict[str, np.ndarray]]:
@@ -61,11 +66,62 @@ def test_show_options(capsys):
     assert "layer_norm(" in run(capsys, "show", "--graph", EXPORTED)
 
 
-@pytest.mark.parametrize("path", sorted(DATA.glob("*/*.pt*")), ids=lambda path: path.name)
+EVERYTHING = sorted(
+    {*DATA.glob("*/*.*"), *DATA.glob("*/genuine/*.*"), *DATA.glob("directories/*"), *SHARED.glob("*/*.*")}
+)
+
+
+@pytest.mark.parametrize("path", EVERYTHING, ids=lambda path: path.name)
 def test_show_everything(path, capsys):
     status = command.main(["show", str(path)])
     out, err = capsys.readouterr()
-    assert (status == 0 and out.startswith(path.name) and not err) or (status == 1 and err.startswith("error: "))
+    if status == 0:
+        assert (
+            re.match(rf"{re.escape(path.name)}: .+\n(inputs|parameters):", out) and "\nparameters: " in out and not err
+        )
+    else:
+        assert status == 1 and not out and re.fullmatch(r"error: .*\S.*\n", err)
+        assert err.count(str(path)) <= 2 and path.suffix in (".npz", ".py", ".json", ".pt", ".data")
+
+
+FORMATS = {
+    "zip.bin": "torch.save archive",
+    "legacy.bin": "torch.save stream",
+    "rust_model.ot": "TorchScript module",
+    "directory/model.safetensors": "safetensors",
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_show_weights(name, capsys):
+    path = ROADS / name
+    text = run(capsys, "show", path, "--weights")
+    assert text.startswith(
+        f"{path.name}: {FORMATS[name]}, weights without a model\nparameters: 3,592 in 39 tensors, 14,368"
+    )
+    assert "\npooler.dense.weight" in text and "float32[15, 15]\n" in text
+
+
+def test_show_directory(capsys, tmp_path):
+    text = run(capsys, "show", ROADS / "directory")
+    assert text.startswith("directory: Hugging Face directory (bert), BertModel, transformers 5.23.0\ninputs:\n")
+    assert "\noutputs: {last_hidden_state: float32[b, s, 15], pooler_output: float32[b, 15]}\n" in text
+    shutil.copytree(ROADS / "directory", tmp_path, dirs_exist_ok=True)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 1}))
+    text = run(capsys, "show", tmp_path)
+    assert re.search(r"\nwarning: .*BertModel does not have: encoder\.layer\.1\.", text)
+    (tmp_path / "config.json").unlink()
+    assert f"{tmp_path.name}: safetensors, weights without a model\n" in run(capsys, "show", tmp_path)
+
+
+def test_show_says_once_what_is_wrong(tmp_path, capsys):
+    path = tmp_path / "model.bin"
+    path.write_bytes(b"nothing of the kind")
+    assert command.main(["show", str(path)]) == 1
+    assert capsys.readouterr().err.count("not a model file that bertc knows") == 1
+    assert command.main(["show", str(tmp_path)]) == 1
+    assert "the directory has no weights: none of model.safetensors, " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -94,6 +150,33 @@ def test_convert_bfloat16(tmp_path, capsys):
     assert header[name]["dtype"] == "BF16"
     wide = (arrays[name].astype(np.uint32) << 16).view(np.float32)
     assert same(wide, np.array(bertc.load(path).state_dict()[name]))
+
+
+def test_convert_weights(tmp_path, capsys):
+    """Any road's weights, and the configuration beside them, become a directory that is the same model."""
+    expected = bertc.load(ROADS / "directory")([[1, 2, 3]])
+    for name in ("zip.bin", "legacy.bin", "rust_model.ot"):
+        source = tmp_path / f"from {name}"
+        source.mkdir()
+        shutil.copy(ROADS / name, source)
+        shutil.copy(ROADS / "directory" / "config.json", source)
+        out = tmp_path / name
+        assert run(capsys, "convert", source / name, out).endswith("(float32); config.json\n")
+        assert same(dict(bertc.load(out)([[1, 2, 3]])), dict(expected))
+    assert run(capsys, "convert", ROADS / "zip.bin", tmp_path / "bare").endswith("(float32)\n")
+    run(capsys, "convert", tmp_path / "zip.bin", tmp_path / "again")
+    _, arrays = read(tmp_path / "again" / "model.safetensors")
+    assert same(dict(sorted(arrays.items())), dict(sorted(bertc.load_state_dict(ROADS / "zip.bin").items())))
+
+
+def test_convert_views(tmp_path, capsys):
+    """Tied, strided and empty tensors of all dtypes."""
+    path = DATA / "state" / "legacy_views.bin"
+    run(capsys, "convert", path, tmp_path / "views")
+    found = bertc.load_state_dict(tmp_path / "views")
+    for name, array in bertc.load_state_dict(path).items():
+        assert same(found[name], np.ascontiguousarray(array).reshape(array.shape))
+    assert b'"bfloat16":{"dtype":"BF16"' in (tmp_path / "views" / "model.safetensors").read_bytes()
 
 
 def test_convert_keeps_config(tmp_path, capsys):

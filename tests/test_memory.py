@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import same
+from conftest import DATA, same
 
 import bertc
+from bertc import safetensors
 
 HIDDEN, INNER, LAYERS, VOCAB, POSITIONS = 384, 1536, 6, 4000, 512
 MATRICES = LAYERS * (4 * HIDDEN**2 + 2 * HIDDEN * INNER) + HIDDEN**2  # items of what linear layers read
@@ -95,6 +96,36 @@ def test_weights_are_held_once(tmp_path, dtype):
     peak, last = map(int, output.split())
     assert last <= size + 10 * MB
     assert peak <= size + 16 * MB
+
+
+def shard(folder: Path) -> None:
+    """The same in two files and their index."""
+    weights = bertc.load_state_dict(folder)
+    places = {name: f"{1 + i % 2}.safetensors" for i, name in enumerate(weights)}
+    for place in set(places.values()):
+        own = {name: (weights[name], "float32") for name in weights if places[name] == place}
+        safetensors.write(folder / place, own)
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
+
+
+@SANITIZED
+@LINUX
+def test_weights_of_several_files_are_held_once(tmp_path):
+    size = sum(array.nbytes for array in write_bert(tmp_path, np.float32).values())
+    shard(tmp_path)
+    output = subprocess.run([sys.executable, "-c", GROWTH, tmp_path], check=True, capture_output=True, text=True).stdout
+    peak, last = map(int, output.split())
+    assert last <= size + 10 * MB and peak <= size + 16 * MB
+    memory = bertc.load(tmp_path).memory()
+    assert memory.file == sum((tmp_path / f"{i}.safetensors").stat().st_size for i in (1, 2))
+
+
+def test_memory_of_arrays():
+    weights = bertc.load_state_dict(DATA / "directories" / "bert")
+    config = DATA / "directories" / "bert" / "config.json"
+    memory = bertc.from_state_dict(config, {name: array.copy() for name, array in weights.items()}).memory()
+    assert memory.file == sum(array.nbytes for array in weights.values()) and memory.file_resident == 0
 
 
 def test_memory_tells_where_it_is(folder):

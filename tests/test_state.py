@@ -3,6 +3,7 @@
 import io
 import json
 import mmap
+import pickle
 import resource
 import struct
 import threading
@@ -480,6 +481,101 @@ def test_hostile_legacy_streams(data, says):
         bertc.load_state_dict(data())
 
 
+# ---- pickles, opcode by opcode ----
+
+
+def op(value) -> bytes:
+    """The opcodes that push a value."""
+    return pickle.dumps(value, 2)[2:-1]
+
+
+def call(name: str, *arguments: bytes) -> bytes:
+    module, _, function = name.rpartition(".")
+    return f"c{module}\n{function}\n(".encode() + b"".join(arguments) + b"tR"
+
+
+def storage(kind="FloatStorage", elements=4, *more) -> bytes:
+    return (
+        b"(" + op("storage") + f"ctorch\n{kind}\n".encode() + b"".join(map(op, ("0", "cpu", elements, *more))) + b"tQ"
+    )
+
+
+def tensor(source: bytes, size=(4,), stride=(1,)) -> bytes:
+    rest = [op(value) for value in (0, size, stride, False)]
+    return call("torch._utils._rebuild_tensor_v2", source, *rest, call("collections.OrderedDict"))
+
+
+def saved(opcodes: bytes) -> bytes:
+    """A file of torch.save."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as file:
+        file.writestr("archive/data.pkl", b"\x80\x02" + opcodes + b".")
+        file.writestr("archive/data/0", np.arange(4, dtype=np.float32).tobytes())
+    return stream.getvalue()
+
+
+def entry(opcodes: bytes) -> bytes:
+    return saved(b"}" + op("w") + opcodes + b"s")
+
+
+def quantized(scheme: str, axis: int) -> bytes:
+    parts = [f"ctorch\n{scheme}\n".encode(), tensor(storage()), tensor(storage()), op(axis)]
+    rest = [op(value) for value in (0, (4,), (1,))]
+    parameters = b"(" + b"".join(parts) + b"t"
+    return call("torch._utils._rebuild_qtensor", storage("QInt8Storage"), *rest, parameters, op(False), op(None))
+
+
+def test_a_pickle_by_hand():
+    assert same(bertc.load_state_dict(entry(tensor(storage()))), {"w": np.arange(4, dtype=np.float32)})
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (
+            lambda: saved(op([1, 2])),
+            r"it holds no dict of tensors by name; save one with torch\.save\(model\.state_dict",
+        ),
+        (
+            lambda: saved(op({"epoch": 3, 7: "x"})),
+            r"it holds a dict without tensors; its keys are epoch, \(not a text\)",
+        ),
+        (lambda: entry(tensor(storage("ComplexFloatStorage"))), "ComplexFloatStorage"),
+        (lambda: entry(tensor(storage("OrderedDict"))), "OrderedDict"),
+        (lambda: entry(tensor(storage(elements=-1))), 'storage "0" claims -1 elements'),
+        (lambda: entry(tensor(storage("FloatStorage", 4, ("1", 0, 2)))), 'storage "0" is a view of another one'),
+        (lambda: entry(tensor(storage(), (1,) * 9, (1,) * 9)), "a tensor of 9 dimensions; at most 8"),
+        (lambda: entry(tensor(storage(), (5,))), "beyond"),
+        (lambda: entry(tensor(storage(), (-1,))), "non-negative|negative"),
+        (lambda: entry(call("torch._utils._rebuild_tensor_v2", op(1))), "with 1 arguments instead of"),
+        (lambda: entry(call("os.system", op("true"))), 'refers to "os system"|os.system'),
+        (lambda: entry(op("text") + b"(tR"), "no function|call"),
+        (lambda: entry(quantized("per_channel_affine_float_qparams", 0)), "per_channel_affine_float_qparams"),
+    ],
+)
+def test_hostile_pickles(data, says):
+    with pytest.raises(bertc.Error, match=says):
+        bertc.load_state_dict(data())
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"\0" * 7, "bertc knows|8 bytes of length"),
+        (struct.pack("<Q", 2**40) + b"{" + bytes(64), "not a model file that bertc knows"),
+        (
+            struct.pack("<Q", 100) + b"{" + bytes(20),
+            "the safetensors header has 100 bytes, but the file ends after 29: truncated",
+        ),
+        (struct.pack("<Q", 2) + b"{]", "JSON"),
+    ],
+    ids=["short", "huge", "truncated", "broken"],
+)
+def test_safetensors_headers(data, says):
+    with pytest.raises(bertc.Error, match=says):
+        bertc.load_state_dict(data)
+
+
 def test_legacy_streams_may_go_on():
     assert len(bertc.load_state_dict(read("legacy.bin") + b"more")) == len(WEIGHTS)
 
@@ -518,6 +614,48 @@ def test_load_says_what_weights_need(tmp_path):
 
 
 # ---- models of weights ----
+
+
+def test_surplus_weights_are_a_warning(tmp_path):
+    surplus = {**WEIGHTS, "encoder.layer.1.extra": np.zeros(3, np.float32)}
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    (tmp_path / "model.safetensors").write_bytes(safetensors(surplus))
+    for make in (
+        lambda: bertc.from_state_dict(CONFIG, surplus),
+        lambda: bertc.from_state_dict(CONFIG, safetensors(surplus)),
+        lambda: bertc.load(tmp_path),
+    ):
+        with pytest.warns(UserWarning, match=r"does not have: encoder\.layer\.1\.extra") as caught:
+            model = make()
+        assert caught[0].filename == __file__ and "encoder.layer.1.extra" in model.warning
+
+
+def test_directories_of_rust_bert(expected, tmp_path):
+    """config.json, vocab.txt, rust_model.ot."""
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    (tmp_path / "vocab.txt").write_text("[PAD]\n")
+    (tmp_path / "rust_model.ot").write_bytes(read("bars.ot"))
+    assert same(dict(bertc.load(tmp_path)(IDS, MASK)), dict(expected(IDS, MASK)))
+
+
+def test_arrays_may_change_while_others_load(expected):
+    """Each thread has arrays of its own, and writes into them as soon as it has a model of them."""
+    results = []
+
+    def work():
+        for _ in range(5):
+            arrays = {name: array.copy() for name, array in WEIGHTS.items()}
+            model = bertc.from_state_dict(CONFIG, arrays, threads=1)
+            for array in arrays.values():
+                array[...] = np.nan
+            results.append(model(IDS, MASK))
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 40 and all(same(dict(result), dict(expected(IDS, MASK))) for result in results)
 
 
 @pytest.fixture(scope="module")

@@ -1,1 +1,1 @@
-"""The commands of python -m bertc that take texts: each reads them, runs a model, and writes records."""
+"""python -m bertc: one file a command, or a family of them."""

@@ -66,4 +66,4 @@ def _load_base(directory: Directory, threads: int | None) -> Model:
     if not _HEAD.search(name):
         return load(directory.path, threads)
     config = {**directory.config, "architectures": [_HEAD.sub("Model", name)]}
-    return state.from_state_dict(config, directory.path, threads=threads)
+    return state.build(config, directory.path, threads=threads)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from tokenizers import AddedToken, Encoding
 
+from bertc import state
 from bertc._core import FormatError, InputError, UnsupportedError
 from bertc.model import Model
-from bertc.state import from_state_dict, load_state_dict
 from bertc.text.base import TextModel, first_output, open_directory
 from bertc.text.inputs import as_texts, check_device, check_unknown
 from bertc.text.loading import Loaded
@@ -231,11 +231,11 @@ class MultiVectorEncoder(TextModel):
         directory, threads = open_directory(model, options), options.get("threads")
         if not is_stanford(directory):
             return super()._load(directory.path, tokenizer, {"threads": threads})
-        weights = load_state_dict(directory.path)
+        weights = state.load_state_dict(directory.path)
         projection = weights.pop("linear.weight", None)
         if projection is None or projection.ndim != 2:
             raise FormatError(f"{directory.path}: expected a matrix linear.weight among the weights")
         self._projection = np.ascontiguousarray(projection, np.float32)
         config = {name: value for name, value in directory.config.items() if name != "architectures"}
-        loaded = from_state_dict(config, weights, threads=threads)
+        loaded = state.build(config, weights, threads=threads)
         return Loaded(directory, directory, loaded, Tokenizer.of(directory if tokenizer is None else tokenizer))

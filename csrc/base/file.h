@@ -27,6 +27,11 @@ bool bt_file_is_beside(const char *path, const char *model);
 enum bertc_status bt_file_wrap(const void *data, size_t size, void (*release)(void *owner), void *owner,
                                struct bt_file **out, struct bertc_error *err);
 
+struct bt_files {
+    struct bt_file *const *items;
+    size_t count;
+};
+
 /* Gives the memory of the whole pages in a range back to the system, which reads them from the file again when they
  * are touched. Does nothing where the range is not of a mapped file. */
 void bt_file_drop(const struct bt_file *file, const void *data, size_t size);

@@ -119,35 +119,35 @@ static bool all_masked(const float *bias, int64_t keys)
     return bias != NULL;
 }
 
-/* A query's scores become weights, up to a factor that is returned. Without any key it attends to nothing, or
- * gets NaN. */
-static float weigh_keys(struct worker *w, int64_t query, int64_t used, float *scores)
+/* The scores of queries that see the same keys, under the same mask, become weights up to the factors in `shares`.
+ * Without any key a query attends to nothing, or gets NaN. */
+static void weigh_keys(struct worker *w, int64_t first, int64_t count, int64_t used, float *scores, float *shares)
 {
     const struct bt_attention *p = w->p;
-    const int64_t keys = bt_attention_visible(p, query, used);
+    const int64_t keys = bt_attention_visible(p, first, used);
+    double sums[BT_ATTENTION_ROWS];
     if (p->mask) {
-        int64_t offset = bt_attention_offset(p, &w->head, BT_ATTENTION_MASK, query);
+        int64_t offset = bt_attention_offset(p, &w->head, BT_ATTENTION_MASK, first);
         bt_attention_bias_load(p, offset, w->room.bias, &w->bias);
     }
-    if (keys < used) {
-        memset(scores + keys, 0, (size_t)(used - keys) * sizeof *scores);
+    p->kernels->exp_sums_f32(scores, (size_t)p->pitch, (size_t)count, w->bias.row, sums, (size_t)keys);
+    for (int64_t i = 0; i < count; i++, scores += p->pitch) {
+        const bool none = keys == 0 || (isnan(sums[i]) && !p->nan_rows && all_masked(w->bias.row, keys));
+        const int64_t kept = none ? 0 : keys;
+        memset(scores + kept, 0, (size_t)(used - kept) * sizeof *scores);
+        shares[i] = none ? 0.0f : (float)(1.0 / sums[i]);
     }
-    const double sum = p->kernels->exp_sum_f32(scores, w->bias.row, scores, (size_t)keys);
-    if (keys == 0 || (isnan(sum) && !p->nan_rows && all_masked(w->bias.row, keys))) {
-        memset(scores, 0, (size_t)keys * sizeof *scores);
-        return 0.0f;
-    }
-    return (float)(1.0 / sum);
 }
 
 static void attend(struct worker *w, int64_t first, int64_t count)
 {
     const struct bt_attention *p = w->p;
     const int64_t keys = bt_attention_visible(p, first + count - 1, w->keys);
+    const int64_t alike = p->causal || p->matrices[BT_ATTENTION_MASK].row != 0 ? 1 : count;
     float shares[BT_ATTENTION_ROWS];
     multiply_keys(w, first, count, keys);
-    for (int64_t i = 0; i < count; i++) {
-        shares[i] = weigh_keys(w, first + i, keys, w->room.scores + i * p->pitch);
+    for (int64_t i = 0; i < count; i += alike) {
+        weigh_keys(w, first + i, alike, keys, w->room.scores + i * p->pitch, shares + i);
     }
     multiply_values(w, first, count, keys);
     for (int64_t i = 0; i < count; i++) {

@@ -52,7 +52,7 @@ void bt_attention_bias_load(const struct bt_attention *p, int64_t offset, float 
         return;
     }
     bias->keys = kept_keys(bias->row, p->keys);
-    bool adds = p->mask->dtype != BT_BOOL;
+    bool adds = false;
     for (int64_t j = 0; j < bias->keys && !adds; j++) {
         adds = bias->row[j] != 0.0f;
     }

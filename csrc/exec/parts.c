@@ -6,7 +6,7 @@
 #include "base/memory.h"
 
 struct entry {
-    int64_t item, length, part;
+    int64_t item, length, part, part_tokens;
 };
 
 /* The longest first; equal ones in the order of the batch. */
@@ -19,9 +19,13 @@ static int by_length(const void *a, const void *b)
     return x->item < y->item ? -1 : 1;
 }
 
+/* Large parts first: small ones even out when threads end. */
 static int by_part(const void *a, const void *b)
 {
     const struct entry *x = a, *y = b;
+    if (x->part_tokens != y->part_tokens) {
+        return x->part_tokens > y->part_tokens ? -1 : 1;
+    }
     if (x->part != y->part) {
         return x->part < y->part ? -1 : 1;
     }
@@ -60,6 +64,9 @@ static void share_out(struct entry *entries, int64_t items, int64_t *heap, struc
         parts->tokens[heap[0]] += entries[i].length;
         sink(heap, parts->tokens, parts->count);
     }
+    for (int64_t i = 0; i < items; i++) {
+        entries[i].part_tokens = parts->tokens[entries[i].part];
+    }
     qsort(entries, (size_t)items, sizeof *entries, by_part);
 }
 
@@ -67,13 +74,15 @@ static void line_up(const struct entry *entries, int64_t items, struct bt_parts 
 {
     int64_t at = 0;
     for (int64_t k = 0; k < parts->count; k++) {
+        const int64_t part = at < items ? entries[at].part : -1;
         int64_t start = 0;
         parts->begin[k] = at;
-        for (; at < items && entries[at].part == k; at++) {
+        for (; at < items && entries[at].part == part; at++) {
             parts->sequences[at] =
                 (struct bt_sequence){.item = entries[at].item, .start = start, .count = entries[at].length};
             start += entries[at].length;
         }
+        parts->tokens[k] = start;
     }
     parts->begin[parts->count] = items;
 }

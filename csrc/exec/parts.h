@@ -5,7 +5,8 @@
 #include "base/error.h"
 #include "exec/step.h"
 
-/* Sequences in the order of their parts; part k has those from begin[k] to begin[k + 1]. */
+/* Sequences in the order of their parts; part k has those from begin[k] to begin[k + 1]. No part has fewer tokens than
+ * the next. */
 struct bt_parts {
     struct bt_sequence *sequences; /* item, start and count are set */
     int64_t *begin, *tokens;       /* of each part */

@@ -36,6 +36,7 @@ struct bt_panels {
 
 struct bt_weights {
     const struct bt_file *file;
+    struct bt_files beside;
     pthread_mutex_t lock;
     struct copy *slots; /* open addressing; cap is a power of two */
     size_t count, cap;
@@ -44,7 +45,7 @@ struct bt_weights {
     struct bt_known known;
 };
 
-struct bt_weights *bt_weights_new(const struct bt_file *file)
+struct bt_weights *bt_weights_new(const struct bt_file *file, struct bt_files beside)
 {
     struct bt_weights *weights = bt_calloc(1, sizeof *weights);
     if (weights && pthread_mutex_init(&weights->lock, NULL) != 0) {
@@ -58,6 +59,7 @@ struct bt_weights *bt_weights_new(const struct bt_file *file)
     }
     if (weights) {
         weights->file = file;
+        weights->beside = beside;
     }
     return weights;
 }
@@ -208,12 +210,18 @@ static void drop_original(const struct bt_weights *weights, const struct bt_tens
 {
     int64_t last = 0;
     for (int d = 0; d < tensor->rank; d++) {
-        if (tensor->dims[d] == 0 || !weights->file) {
+        if (tensor->dims[d] == 0) {
             return;
         }
         last += (tensor->dims[d] - 1) * tensor->strides[d];
     }
-    bt_file_drop(weights->file, tensor->data, (size_t)(last + 1) * bt_dtype_size(tensor->dtype));
+    const size_t size = (size_t)(last + 1) * bt_dtype_size(tensor->dtype);
+    if (weights->file) {
+        bt_file_drop(weights->file, tensor->data, size);
+    }
+    for (size_t i = 0; i < weights->beside.count; i++) {
+        bt_file_drop(weights->beside.items[i], tensor->data, size);
+    }
 }
 
 static bool add_panels(struct bt_weights *weights, struct copy *copy, const struct bt_tensor *tensor,
@@ -296,14 +304,22 @@ bool bt_panels_one(const struct bt_panels *p, int64_t n, float *room)
         p->gemm->pack(K, cols, from, tensor->strides[1], tensor->strides[0], room);
         return true;
     }
-    float *rows = bt_alloc((size_t)(cols * K), sizeof *rows);
-    if (rows && K > 0) {
+    float *items = bt_alloc((size_t)(cols * K), sizeof *items);
+    if (items && K > 0) {
+        const bool across = tensor->strides[0] < tensor->strides[1]; /* in memory, as ONNX has it: read in that order */
+        const int64_t dims[] = {across ? K : cols, across ? cols : K};
+        const int64_t strides[] = {tensor->strides[across], tensor->strides[!across]};
+        const char *data = (const char *)tensor->data + n * tensor->strides[0] * (int64_t)bt_dtype_size(tensor->dtype);
         struct bt_reader reader;
-        bt_reader_init(&reader, BT_LANE_F32, tensor->dtype, 2, tensor->dims, tensor->strides, tensor->data);
-        p->gemm->pack(K, cols, bt_reader_read(&reader, n * K, cols * K, rows), 1, K, room);
+        bt_reader_init(&reader, BT_LANE_F32, tensor->dtype, 2, dims, strides, data);
+        const void *found = bt_reader_read(&reader, 0, cols * K, items);
+        if (found != items) { /* not aligned */
+            memcpy(items, found, (size_t)(cols * K) * sizeof *items);
+        }
+        p->gemm->pack(K, cols, items, across ? cols : 1, across ? 1 : K, room);
     }
-    bt_free(rows);
-    return rows;
+    bt_free(items);
+    return items;
 }
 
 /* NULL: out of memory. */

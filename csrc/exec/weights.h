@@ -11,9 +11,9 @@
 struct bt_known;
 struct bt_weights; /* shared by a model's plans; thread-safe */
 
-/* Tensors that lie in the file give its pages back once they are copied. It must outlive the weights, and may be NULL.
- * Returns NULL when out of memory. */
-struct bt_weights *bt_weights_new(const struct bt_file *file);
+/* Tensors that lie in the file, or in those beside it, give its pages back once they are copied. They must outlive the
+ * weights; file may be NULL. Returns NULL when out of memory. */
+struct bt_weights *bt_weights_new(const struct bt_file *file, struct bt_files beside);
 void bt_weights_free(struct bt_weights *weights);
 /* `out` views the tensor itself when it is aligned and of a storage dtype, else a converted copy made once per distinct
  * (data, dtype, dims, strides). */

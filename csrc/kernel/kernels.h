@@ -16,9 +16,9 @@ typedef void bt_zips_f32_fn(const float *a, float b, float *y, size_t n);       
 typedef void bt_layer_norm_f32_fn(const float *x, const float *w, const float *b, float eps, float *y, size_t n);
 /* One row: y = softmax(x * scale + bias); bias may be NULL. A row of -inf gives NaN, as ATen's softmax does. */
 typedef void bt_softmax_f32_fn(const float *x, const float *bias, float scale, float *y, size_t n);
-/* The softmax before its division: y = exp(x + bias - the maximum of x + bias); returns the sum of y. Appending
- * items whose exp is 0 changes neither. */
-typedef double bt_exp_sum_f32_fn(const float *x, const float *bias, float *y, size_t n);
+/* The softmax before its division, of rows that begin `pitch` items apart, in place: x = exp(x + bias - the row's
+ * maximum of x + bias); sums[i] is the sum of row i. Appending items whose exp is 0 changes neither. */
+typedef void bt_exp_sums_f32_fn(float *x, size_t pitch, size_t rows, const float *bias, double *sums, size_t n);
 /* y = sum of `count` rows (embeddings): y[j] = rows[0][j] + rows[1][j] + ..., added in order. */
 typedef void bt_sum_rows_f32_fn(const float *const *rows, size_t count, float *y, size_t n);
 typedef float bt_reduce_f32_fn(const float *x, size_t n); /* sum, max; of n >= 1 values */

@@ -48,14 +48,14 @@ BT_INLINE vf math_exp_reduced(vf r)
 
 #define MATH_WHOLE 12582912.0f /* 1.5 * 2^23: what is added to it becomes an integer */
 
-/* exp of a softmax's exponent, x <= 0 or NaN, to 1 + |x| / 20 ULP; 0 where it would be below 2^-125, whatever the steps
+/* exp of a softmax's exponent, x <= 0 or NaN, to 2 + |x| / 20 ULP; 0 where it would be below 2^-125, whatever the steps
  * before make of such an x. */
 BT_INLINE vf math_exp_weight(vf x)
 {
     vf whole = vf_set1(MATH_WHOLE);
     vf n = vf_sub(vf_fma(x, vf_set1(1.44269504f), whole), whole);
     vf r = vf_fnma(n, vf_set1(0.693147182f), x);
-    vf e = math_exp_reduced(r);
+    vf e = MATH_POLYNOMIAL(r, 1.0f, 1.0f, 0.499992311f, 0.166671157f, 0.0418903306f, 0.00831250101f);
     return vf_select(vf_less(n, vf_set1(-124.5f)), vf_set1(0.0f), vf_scale2(e, n));
 }
 

@@ -227,10 +227,10 @@ BT_INLINE vf exponents(const float *x, const float *bias, size_t n)
     return bias ? vf_add(v, load_part(bias, n, 0.0f)) : v;
 }
 
-BT_INLINE vf weigh(const float *x, const float *bias, vf max, float *y, size_t n)
+BT_INLINE vf weigh(float *x, const float *bias, vf max, size_t n)
 {
     const vf e = math_exp_weight(vf_sub(exponents(x, bias, n), max));
-    store_part(y, e, n);
+    store_part(x, e, n);
     return e;
 }
 
@@ -252,33 +252,54 @@ BT_INLINE float max_exponent(const float *x, const float *bias, size_t n)
 }
 
 /* See the reference about rounding. Whole vectors have a loop of their own: it takes most of the time. */
-BT_INLINE double exp_sum(const float *x, const float *bias, float *y, size_t n)
+BT_INLINE double exp_sum(float *x, const float *bias, float row_max, size_t n)
 {
-    const vf max = vf_set1(max_exponent(x, bias, n));
+    const vf max = vf_set1(row_max);
     const size_t whole = n / VF_LANES * VF_LANES;
     double total = 0.0;
     for (size_t begin = 0; begin < n; begin += BLOCK) {
         const size_t end = begin + BLOCK < whole ? begin + BLOCK : whole;
         vf sum = vf_set1(0.0f);
         for (size_t i = begin; i < end; i += VF_LANES) {
-            sum = vf_add(sum, weigh(x + i, bias ? bias + i : NULL, max, y + i, VF_LANES));
+            sum = vf_add(sum, weigh(x + i, bias ? bias + i : NULL, max, VF_LANES));
         }
         if (end < n && end < begin + BLOCK) {
-            sum = vf_add(sum, weigh(x + end, bias ? bias + end : NULL, max, y + end, n - end));
+            sum = vf_add(sum, weigh(x + end, bias ? bias + end : NULL, max, n - end));
         }
         total += vf_sum_lanes(sum);
     }
     return total;
 }
 
-double BT_VERSION(exp_sum_f32)(const float *x, const float *bias, float *y, size_t n)
+/* The maxima of a few rows come first: the wait for one hides behind the others. */
+BT_INLINE void exp_sums(float *x, size_t pitch, size_t rows, const float *bias, double *sums, size_t n)
 {
-    return bias ? exp_sum(x, bias, y, n) : exp_sum(x, NULL, y, n);
+    enum { FEW = 16 };
+    for (size_t begin = 0; begin < rows; begin += FEW) {
+        const size_t end = rows - begin < FEW ? rows : begin + FEW;
+        float max[FEW];
+        for (size_t i = begin; i < end; i++) {
+            max[i - begin] = max_exponent(x + i * pitch, bias, n);
+        }
+        for (size_t i = begin; i < end; i++) {
+            sums[i] = exp_sum(x + i * pitch, bias, max[i - begin], n);
+        }
+    }
+}
+
+void BT_VERSION(exp_sums_f32)(float *x, size_t pitch, size_t rows, const float *bias, double *sums, size_t n)
+{
+    if (bias) {
+        exp_sums(x, pitch, rows, bias, sums, n);
+    } else {
+        exp_sums(x, pitch, rows, NULL, sums, n);
+    }
 }
 
 void BT_VERSION(softmax_f32)(const float *x, const float *bias, float scale, float *y, size_t n)
 {
     zip_scalar(vf_mul, x, scale, y, n);
-    const double total = BT_VERSION(exp_sum_f32)(y, bias, y, n);
+    double total;
+    BT_VERSION(exp_sums_f32)(y, n, 1, bias, &total, n);
     zip_scalar(vf_mul, y, (float)(1.0 / total), y, n);
 }

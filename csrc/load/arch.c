@@ -39,7 +39,8 @@ enum bertc_status bt_arch_activation(const struct bt_checkpoint *c, const char *
 {
     enum bertc_status status = bt_checkpoint_string(c, key, fallback, out, err);
     if (!status && !bt_nn_knows_activation(*out)) {
-        return bt_error_set(err, BERTC_UNSUPPORTED, "config.json: %s '%.100s' is not supported", key, *out);
+        return bt_error_set(err, BERTC_UNSUPPORTED, "config.json: %s '%.100s' is not supported",
+                            bt_checkpoint_key(c, key), *out);
     }
     return status;
 }

@@ -4,15 +4,19 @@
 #include <stdio.h>
 #include <string.h>
 
-const struct bt_json *bt_checkpoint_value(const struct bt_checkpoint *c, const char *key)
+const char *bt_checkpoint_key(const struct bt_checkpoint *c, const char *key)
 {
-    const struct bt_json *value = NULL;
-    for (size_t i = 0; !value && c->aliases && c->aliases[i][0]; i++) {
-        if (strcmp(c->aliases[i][0], key) == 0) {
-            value = bt_json_get(c->config, c->aliases[i][1]);
+    for (size_t i = 0; c->aliases && c->aliases[i][0]; i++) {
+        if (strcmp(c->aliases[i][0], key) == 0 && bt_json_get(c->config, c->aliases[i][1])) {
+            return c->aliases[i][1];
         }
     }
-    value = value ? value : bt_json_get(c->config, key);
+    return key;
+}
+
+const struct bt_json *bt_checkpoint_value(const struct bt_checkpoint *c, const char *key)
+{
+    const struct bt_json *value = bt_json_get(c->config, bt_checkpoint_key(c, key));
     return value && value->kind != BT_JSON_NULL ? value : NULL;
 }
 
@@ -22,8 +26,8 @@ enum bertc_status bt_checkpoint_int(const struct bt_checkpoint *c, const char *k
     const struct bt_json *value = bt_checkpoint_value(c, key);
     *out = fallback;
     if (value && (value->kind != BT_JSON_INT || value->integer < lowest || value->integer > INT32_MAX)) {
-        return bt_error_set(err, BERTC_FORMAT, "config.json: %s is not an integer from %lld to %d", key,
-                            (long long)lowest, INT32_MAX);
+        return bt_error_set(err, BERTC_FORMAT, "config.json: %s is not an integer from %lld to %d",
+                            bt_checkpoint_key(c, key), (long long)lowest, INT32_MAX);
     }
     if (value) {
         *out = value->integer;
@@ -37,7 +41,7 @@ enum bertc_status bt_checkpoint_float(const struct bt_checkpoint *c, const char 
     const struct bt_json *value = bt_checkpoint_value(c, key);
     *out = fallback;
     if (value && value->kind != BT_JSON_FLOAT && value->kind != BT_JSON_INT) {
-        return bt_error_set(err, BERTC_FORMAT, "config.json: %s is not a number", key);
+        return bt_error_set(err, BERTC_FORMAT, "config.json: %s is not a number", bt_checkpoint_key(c, key));
     }
     if (value) {
         *out = value->number;
@@ -50,7 +54,9 @@ enum bertc_status bt_checkpoint_string(const struct bt_checkpoint *c, const char
 {
     const struct bt_json *value = bt_checkpoint_value(c, key);
     *out = value ? bt_json_string(value) : fallback;
-    return !value || *out ? BERTC_OK : bt_error_set(err, BERTC_FORMAT, "config.json: %s is not a string", key);
+    return !value || *out
+               ? BERTC_OK
+               : bt_error_set(err, BERTC_FORMAT, "config.json: %s is not a string", bt_checkpoint_key(c, key));
 }
 
 enum bertc_status bt_checkpoint_bool(const struct bt_checkpoint *c, const char *key, bool fallback, bool *out,
@@ -59,7 +65,7 @@ enum bertc_status bt_checkpoint_bool(const struct bt_checkpoint *c, const char *
     const struct bt_json *value = bt_checkpoint_value(c, key);
     *out = fallback;
     if (value && value->kind != BT_JSON_BOOL) {
-        return bt_error_set(err, BERTC_FORMAT, "config.json: %s is not true or false", key);
+        return bt_error_set(err, BERTC_FORMAT, "config.json: %s is not true or false", bt_checkpoint_key(c, key));
     }
     if (value) {
         *out = value->boolean;
@@ -73,8 +79,8 @@ enum bertc_status bt_checkpoint_require(const struct bt_checkpoint *c, const cha
     const char *text;
     enum bertc_status status = bt_checkpoint_string(c, key, only, &text, err);
     if (!status && strcmp(text, only) != 0) {
-        return bt_error_set(err, BERTC_UNSUPPORTED, "config.json: %s '%.100s' is not supported, only '%s'", key, text,
-                            only);
+        return bt_error_set(err, BERTC_UNSUPPORTED, "config.json: %s '%.100s' is not supported, only '%s'",
+                            bt_checkpoint_key(c, key), text, only);
     }
     return status;
 }

@@ -17,6 +17,7 @@ struct bt_checkpoint {
 
 /* Values of config.json; the fallback when it has no such key (or null), BERTC_FORMAT when the value is of another
  * kind. */
+const char *bt_checkpoint_key(const struct bt_checkpoint *c, const char *key); /* as the file calls it */
 const struct bt_json *bt_checkpoint_value(const struct bt_checkpoint *c, const char *key); /* NULL when none or null */
 /* From `lowest` to INT32_MAX, so that small multiples do not overflow. */
 enum bertc_status bt_checkpoint_int(const struct bt_checkpoint *c, const char *key, int64_t fallback, int64_t lowest,

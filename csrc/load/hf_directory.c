@@ -18,7 +18,6 @@ static void free_program(struct bt_program *base)
 {
     struct program *p = (struct program *)base;
     bt_arena_free(&p->arena);
-    bt_file_unref(p->base.file);
     bt_state_unref(p->state);
     bt_free(p);
 }
@@ -48,12 +47,26 @@ static enum bertc_status read_config(struct program *p, struct bt_span config, s
     return BERTC_OK;
 }
 
+/* The state keeps its files. */
+static enum bertc_status take_files(struct program *p, struct bertc_error *err)
+{
+    const struct bt_state_source *first = p->state->sources;
+    struct bt_file **beside = NULL;
+    size_t count = 0, cap = 0;
+    p->base.file = first ? first->file : NULL;
+    for (const struct bt_state_source *source = first ? first->next : NULL; source; source = source->next) {
+        if (!bt_arena_reserve(&p->arena, &beside, &cap, count + 1, sizeof *beside)) {
+            return bt_error_memory(err);
+        }
+        beside[count++] = source->file;
+    }
+    p->base.beside = (struct bt_files){beside, count};
+    return BERTC_OK;
+}
+
 static void take_state(struct program *p, struct bt_state *state)
 {
     p->state = bt_state_ref(state);
-    if (state->sources) {
-        p->base.file = bt_file_ref(state->sources->file); /* the first of several */
-    }
     p->checkpoint.tensors = state->tensors;
     p->checkpoint.tensor_count = state->count;
     p->checkpoint.index = state->index;
@@ -85,7 +98,7 @@ static enum bertc_status read_program(struct program *p, struct bt_span config, 
         return status;
     }
     take_state(p, state);
-    if ((status = bt_model_open(&p->checkpoint, &p->model, err))) {
+    if ((status = take_files(p, err)) || (status = bt_model_open(&p->checkpoint, &p->model, err))) {
         return status;
     }
     return describe(p, format, err);

@@ -10,7 +10,8 @@
 /* A loaded file. Immutable, so several graphs may be built from it at once. The loader allocates it inside a larger
  * struct; everything named here lives until free(). */
 struct bt_program {
-    struct bt_file *file; /* that its weights lie in */
+    struct bt_file *file;   /* that its weights lie in; NULL: memory */
+    struct bt_files beside; /* others that they lie in too */
     const char *format;
     const char *producer;
     const char *architecture; /* "BertForMaskedLM", of a directory; NULL */

@@ -171,6 +171,7 @@ static enum bertc_status read_program(struct program *p, struct bertc_error *err
         return status;
     }
     const char *version = p->model.producer_version;
+    base->beside = (struct bt_files){p->data.files, p->data.count};
     base->format = "ONNX model";
     base->producer = *p->model.producer
                          ? bt_arena_printf(&p->arena, "%.60s%s%.40s", p->model.producer, *version ? " " : "", version)

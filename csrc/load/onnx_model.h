@@ -157,7 +157,8 @@ enum bertc_status bt_onnx_grow(struct bt_onnx_reader *r, void *items, size_t *co
 enum bertc_status bt_onnx_read(struct bt_span bytes, struct bt_arena *arena, struct bt_onnx_data *data,
                                struct bt_onnx_model *out, struct bertc_error *err);
 
-/* onnx_tensor.c: a TensorProto: a view of the file where its data is raw and aligned, else a copy in the arena. */
+/* onnx_tensor.c: a TensorProto: a view of the file where its data is raw, else a copy in the arena. Integers are
+ * aligned, as they may be sizes; floats are not where the file does not align them. */
 enum bertc_status bt_onnx_read_tensor(struct bt_onnx_reader *r, const struct bt_protobuf *m,
                                       const struct bt_protobuf_field *f, struct bt_onnx_tensor *out);
 /* False: a type of elements that bertc does not have; *name is what ONNX calls it. */

@@ -232,7 +232,7 @@ static enum bertc_status put_together(struct bt_onnx_reader *r, const struct par
                             size);
     }
     t->data = size > 0 ? bytes.data : nothing;
-    if (size > 0 && (uintptr_t)t->data % bt_dtype_size(t->dtype) != 0) {
+    if (size > 0 && !bt_dtype_is_float(t->dtype) && (uintptr_t)t->data % bt_dtype_size(t->dtype) != 0) {
         t->data = bt_arena_copy(r->arena, bytes.data, size);
     }
     return t->data ? BERTC_OK : bt_error_memory(r->err);

@@ -11,6 +11,7 @@ struct bt_state *bt_state_new(void)
     struct bt_state *state = bt_calloc(1, sizeof *state);
     if (state) {
         atomic_init(&state->refs, 1);
+        state->format = "";
     }
     return state;
 }
@@ -67,7 +68,7 @@ static enum bertc_status read_safetensors(struct bt_state *state, struct bt_stat
 
 static const struct bt_state_reader readers[] = {
     {"torch.save, TorchScript or .npz archive", bt_zip_probe, bt_state_read_zip},
-    {"torch.save before 1.6", bt_torch_legacy_probe, bt_state_read_legacy},
+    {"torch.save stream", bt_torch_legacy_probe, bt_state_read_legacy},
     {"safetensors", bt_safetensors_probe, read_safetensors},
 };
 
@@ -97,5 +98,6 @@ enum bertc_status bt_state_read(struct bt_state *state, struct bt_file *file, st
     source->file = bt_file_ref(file);
     source->next = state->sources;
     state->sources = source;
+    state->format = reader->name;
     return reader->read(state, source, err);
 }

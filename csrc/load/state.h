@@ -22,6 +22,7 @@ struct bt_state {
     atomic_int refs;
     struct bt_arena arena;
     struct bt_state_source *sources;
+    const char *format; /* of the file, "safetensors"; "" of arrays */
     struct bt_named_tensor *tensors;
     struct bertc_weight *weights; /* the same, as the public API shows them */
     size_t count, tensor_cap, weight_cap;

@@ -106,11 +106,14 @@ enum bertc_status bt_state_read_zip(struct bt_state *state, struct bt_state_sour
         return status;
     }
     if (!bt_archive_has(archive, "data.pkl")) {
+        state->format = "NumPy .npz archive";
         status = bt_state_read_npz(state, archive, err);
         return status || state->count > 0 ? status : refuse_archive(err);
     }
     if ((status = bt_archive_pickle(archive, "data", &saved, err))) {
         return status;
     }
-    return saved->kind == BT_PICKLE_OBJECT ? add_module(state, saved, err) : add_dict(state, saved, err);
+    const bool module = saved->kind == BT_PICKLE_OBJECT;
+    state->format = module ? "TorchScript module" : "torch.save archive";
+    return module ? add_module(state, saved, err) : add_dict(state, saved, err);
 }

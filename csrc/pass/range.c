@@ -38,10 +38,18 @@ static int64_t item(const struct bt_tensor *t, int64_t i)
     }
 }
 
+/* Whether its items can be looked through, and there are some. */
+static bool is_legible(const struct bt_tensor *t)
+{
+    const int64_t count = bt_numel(t->rank, t->dims);
+    return t->data && !t->quantized && count > 0 && count <= MAX_ITEMS &&
+           bt_is_contiguous(t->rank, t->dims, t->strides);
+}
+
 static struct bt_range of_constant(const struct bt_tensor *t)
 {
-    int64_t count = bt_numel(t->rank, t->dims);
-    if (!t->data || t->quantized || count < 1 || count > MAX_ITEMS || !bt_is_contiguous(t->rank, t->dims, t->strides)) {
+    const int64_t count = bt_numel(t->rank, t->dims);
+    if (!is_legible(t)) {
         return unknown;
     }
     struct bt_range range = {item(t, 0), item(t, 0)};
@@ -51,6 +59,23 @@ static struct bt_range of_constant(const struct bt_tensor *t)
         range.high = value > range.high ? value : range.high;
     }
     return range;
+}
+
+bool bt_range_counts(const struct bt_graph *g, bt_value value, int64_t *first, int64_t *count)
+{
+    const struct bt_value_info *info = &g->values[value];
+    const struct bt_tensor *t = info->kind == BT_VALUE_CONSTANT ? &g->constants[info->index].tensor : NULL;
+    if (!t || (t->dtype != BT_I64 && t->dtype != BT_I32) || !is_legible(t)) {
+        return false;
+    }
+    *first = item(t, 0);
+    *count = bt_numel(t->rank, t->dims);
+    for (int64_t i = 1; i < *count; i++) {
+        if (item(t, i) != *first + i) {
+            return false;
+        }
+    }
+    return true;
 }
 
 /* a + b, where an unknown or overflowing bound stays unknown. */

@@ -15,5 +15,7 @@ struct bt_range bt_range_of(const struct bt_graph *g, bt_value value);
 struct bt_range bt_range_of_arg(const struct bt_graph *g, const struct bt_arg *arg);
 /* Whether all elements are the same known number. */
 bool bt_range_is_one(const struct bt_range *range);
+/* Whether value is a constant whose `count` elements are first, first + 1, first + 2, ... */
+bool bt_range_counts(const struct bt_graph *g, bt_value value, int64_t *first, int64_t *count);
 
 #endif

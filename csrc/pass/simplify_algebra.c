@@ -1,4 +1,5 @@
-/* simplify_algebra.c: x + 0, x * 1, and(x, true), where of a known condition, casts of casts, sums of constants */
+/* simplify_algebra.c: x + 0, x * 1, and(x, true), where of a known condition, x != 0, casts of casts, sums of
+ * constants */
 #include "pass/range.h"
 #include "pass/simplify.h"
 
@@ -103,6 +104,14 @@ static bt_value cast_once(struct bt_rewriter *r, bt_value value, const struct bt
     return bt_rewrite_op(r, BT_OP_CAST, 2, args);
 }
 
+/* x != 0 -> whether x */
+static bt_value compare_with_zero(struct bt_rewriter *r, const struct bt_node *node)
+{
+    const bool zero = node->args[1].kind == BT_ARG_EXPR && bt_match_is_number(r->g, &node->args[1], 0.0);
+    const struct bt_arg args[] = {node->args[0], bt_arg_dtype(BT_BOOL)};
+    return zero && node->args[0].kind == BT_ARG_VALUE ? bt_rewrite_op(r, BT_OP_CAST, 2, args) : BT_NO_VALUE;
+}
+
 static bool is_negation(const struct bt_graph *g, const struct bt_node *node)
 {
     return node && (node->op == BT_OP_LOGICAL_NOT || node->op == BT_OP_BITWISE_NOT) &&
@@ -153,6 +162,7 @@ bt_value bt_simplify_algebra(struct bt_rewriter *r, bt_value value, const struct
     }
     switch (node->op) {
     case BT_OP_CAST: return cast_once(r, value, node);
+    case BT_OP_NE: return compare_with_zero(r, node);
     case BT_OP_LOGICAL_NOT:
     case BT_OP_BITWISE_NOT: return drop_negations(r->g, node);
     case BT_OP_WHERE: return choose(r, value, node);

@@ -55,6 +55,50 @@ static bt_value expand_later(struct bt_rewriter *r, bt_value value, const struct
     return bt_rewrite_shaped(r, BT_OP_EXPAND, small, value);
 }
 
+/* Whether a value's shape is that of `inner` behind dimensions of one. */
+static bool adds_ones(const struct bt_graph *g, bt_value inner, bt_value value)
+{
+    const struct bt_value_info *from = &g->values[inner], *to = &g->values[value];
+    const int more = to->rank - from->rank;
+    bool ones = more > 0;
+    for (int d = 0; d < to->rank && ones; d++) {
+        int64_t size;
+        ones =
+            d < more ? bt_expr_is_int(g->exprs, to->dims[d], &size) && size == 1 : to->dims[d] == from->dims[d - more];
+    }
+    return ones;
+}
+
+/* Dimensions of one before an operand's own are no matter where another operand has as many. */
+static bt_value without_ones(struct bt_rewriter *r, const struct bt_node *node)
+{
+    struct bt_arg args[3]; /* no pointwise op has more */
+    int rank[3], changed = 0;
+    for (int i = 0; i < node->nargs; i++) {
+        args[i] = node->args[i];
+        rank[i] = args[i].kind == BT_ARG_VALUE ? r->g->values[args[i].value].rank : 0;
+    }
+    for (int i = 0; i < node->nargs; i++) {
+        const struct bt_node *view = rank[i] > 0 ? bt_match_reshape(r->g, args[i].value) : NULL;
+        bool wider = false;
+        for (int k = 0; k < node->nargs; k++) {
+            wider = wider || (k != i && rank[k] >= rank[i]);
+        }
+        if (view && wider && adds_ones(r->g, view->args[0].value, args[i].value)) {
+            args[i] = view->args[0];
+            rank[i] = r->g->values[args[i].value].rank;
+            changed++;
+        }
+    }
+    return changed ? bt_rewrite_op(r, node->op, node->nargs, args) : BT_NO_VALUE;
+}
+
+static bt_value broadcast(struct bt_rewriter *r, bt_value value, const struct bt_node *node)
+{
+    bt_value better = expand_later(r, value, node, 0, node->nargs - 1);
+    return better >= 0 ? better : without_ones(r, node);
+}
+
 static bool same_last(const struct bt_graph *g, bt_value a, bt_value b, int count)
 {
     const struct bt_value_info *x = &g->values[a], *y = &g->values[b];
@@ -163,6 +207,6 @@ bt_value bt_simplify_expand(struct bt_rewriter *r, bt_value value, const struct 
     case BT_OP_PERMUTE: return permute_unexpanded(r, value, node);
     case BT_OP_SLICE:
     case BT_OP_CAT: return part_unexpanded(r, value, node);
-    default: return is_pointwise(node->op) ? expand_later(r, value, node, 0, node->nargs - 1) : BT_NO_VALUE;
+    default: return is_pointwise(node->op) ? broadcast(r, value, node) : BT_NO_VALUE;
     }
 }

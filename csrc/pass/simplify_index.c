@@ -53,36 +53,74 @@ static bool holds(struct bt_graph *g, bt_expr condition)
     return condition >= 0 && bt_expr_hint(g->exprs, condition).i != 0 && bt_graph_decide(g, condition);
 }
 
-/* Where an index starts, ends, and its step, if it is such a range of a dimension of this size, and inside. */
-static bool is_range(struct bt_graph *g, bt_value index, bt_expr size, bt_expr range[3])
+/* An arange whose elements are at least 0. */
+static bool is_arange(const struct bt_graph *g, bt_value index, bt_expr range[3])
+{
+    const struct bt_node *arange = bt_match_op(g, index, BT_OP_ARANGE);
+    int64_t step;
+    for (int i = 0; i < 3; i++) {
+        if (!arange || bt_expr_type(g->exprs, arange->args[i].expr) != BT_SCALAR_INT) {
+            return false;
+        }
+        range[i] = arange->args[i].expr;
+    }
+    return bt_expr_is_int(g->exprs, range[2], &step) && step > 0 && bt_expr_is_non_negative(g->exprs, range[0]);
+}
+
+/* Part of a constant that counts up from `first`, at least 0. */
+static bool is_counted(const struct bt_graph *g, bt_value index, bt_expr range[3])
 {
     struct bt_exprs *x = g->exprs;
-    const struct bt_node *arange = bt_match_op(g, index, BT_OP_ARANGE);
-    const struct bt_range number = bt_range_of(g, index);
-    int64_t step;
-    if (g->values[index].rank != 1 || g->values[index].dtype != BT_I64) {
+    const struct bt_node *slice = bt_match_op(g, index, BT_OP_SLICE);
+    const bt_value whole = slice ? slice->args[0].value : index;
+    int64_t first, count, dim;
+    if (!bt_range_counts(g, whole, &first, &count) || first < 0) {
         return false;
     }
-    if (arange) {
-        for (int i = 0; i < 3; i++) {
-            range[i] = arange->args[i].expr;
-            if (bt_expr_type(x, range[i]) != BT_SCALAR_INT) {
-                return false;
-            }
-        }
-        return bt_expr_is_int(x, range[2], &step) && step > 0 && bt_expr_is_non_negative(x, range[0]) &&
-               holds(g, bt_expr_binary(x, BT_EXPR_LE, range[1], size));
+    range[0] = bt_expr_int(x, 0);
+    range[1] = bt_expr_int(x, count);
+    range[2] = bt_expr_int(x, 1);
+    for (int i = 0; slice && i < 3; i++) {
+        range[i] = slice->args[2 + i].expr;
     }
+    if (slice && (!bt_expr_is_int(x, slice->args[1].expr, &dim) || !is_number(g, g->values[whole].dims[dim], count) ||
+                  !bt_expr_is_non_negative(x, range[0]))) {
+        return false;
+    }
+    for (int i = 0; i < 2; i++) {
+        range[i] = bt_expr_binary(x, BT_EXPR_ADD, range[i], bt_expr_int(x, first));
+    }
+    return true;
+}
+
+/* One number, which below 0 counts from the end. */
+static bool is_single(const struct bt_graph *g, bt_value index, bt_expr size, bt_expr range[3])
+{
+    struct bt_exprs *x = g->exprs;
+    const struct bt_range number = bt_range_of(g, index);
     if (!bt_range_is_one(&number) || !is_number(g, g->values[index].dims[0], 1) || number.low == INT64_MAX) {
         return false;
     }
-    range[0] = bt_expr_int(x, number.low); /* below 0 it counts from the end */
+    range[0] = bt_expr_int(x, number.low);
     if (number.low < 0) {
         range[0] = bt_expr_binary(x, BT_EXPR_ADD, range[0], size);
     }
     range[1] = bt_expr_binary(x, BT_EXPR_ADD, range[0], bt_expr_int(x, 1));
     range[2] = bt_expr_int(x, 1);
-    return holds(g, bt_expr_binary(x, BT_EXPR_GE, range[0], bt_expr_int(x, 0))) &&
+    return true;
+}
+
+/* Where an index starts, ends, and its step, if it is such a range of a dimension of this size, and inside. */
+static bool is_range(struct bt_graph *g, bt_value index, bt_expr size, bt_expr range[3])
+{
+    struct bt_exprs *x = g->exprs;
+    if (g->values[index].dtype != BT_I64) {
+        return false;
+    }
+    if (is_arange(g, index, range) || is_counted(g, index, range)) {
+        return holds(g, bt_expr_binary(x, BT_EXPR_LE, range[1], size));
+    }
+    return is_single(g, index, size, range) && holds(g, bt_expr_binary(x, BT_EXPR_GE, range[0], bt_expr_int(x, 0))) &&
            holds(g, bt_expr_binary(x, BT_EXPR_LE, range[1], size));
 }
 
@@ -98,12 +136,30 @@ static bt_value index_range(struct bt_rewriter *r, const struct bt_node *node)
             return BT_NO_VALUE;
         }
     }
-    if (index < 0 || !is_range(g, index, g->values[node->args[0].value].dims[dim], range)) {
+    if (index < 0 || g->values[index].rank != 1 ||
+        !is_range(g, index, g->values[node->args[0].value].dims[dim], range)) {
         return BT_NO_VALUE;
     }
     const struct bt_arg args[] = {node->args[0], bt_arg_int(g, dim), bt_arg_expr(range[0]), bt_arg_expr(range[1]),
                                   bt_arg_expr(range[2])};
     return bt_rewrite_op(r, BT_OP_SLICE, 5, args);
+}
+
+/* embedding(table, arange(i, j)) -> table[i:j] */
+static bt_value embed_range(struct bt_rewriter *r, bt_value value, const struct bt_node *node)
+{
+    struct bt_graph *g = r->g;
+    bt_value index = node->args[1].value;
+    bt_expr range[3];
+    for (const struct bt_node *view; (view = bt_match_reshape(g, index));) {
+        index = view->args[0].value;
+    }
+    if (!is_range(g, index, g->values[node->args[0].value].dims[0], range)) {
+        return BT_NO_VALUE;
+    }
+    const struct bt_arg args[] = {node->args[0], bt_arg_int(g, 0), bt_arg_expr(range[0]), bt_arg_expr(range[1]),
+                                  bt_arg_expr(range[2])};
+    return bt_rewrite_shaped(r, BT_OP_RESHAPE, bt_rewrite_op(r, BT_OP_SLICE, 5, args), value);
 }
 
 /* The pairs of `pad` go from the last dimension to the first: zeros at the end say nothing. */
@@ -123,12 +179,11 @@ static bt_value pad_less(struct bt_rewriter *r, const struct bt_node *node)
 
 bt_value bt_simplify_index(struct bt_rewriter *r, bt_value value, const struct bt_node *node)
 {
-    if (node->op == BT_OP_PAD) {
-        return pad_less(r, node);
+    bt_value better;
+    switch (node->op) {
+    case BT_OP_PAD: return pad_less(r, node);
+    case BT_OP_EMBEDDING: return embed_range(r, value, node);
+    case BT_OP_INDEX: better = index_everything(r, value, node); return better >= 0 ? better : index_range(r, node);
+    default: return BT_NO_VALUE;
     }
-    if (node->op != BT_OP_INDEX) {
-        return BT_NO_VALUE;
-    }
-    bt_value better = index_everything(r, value, node);
-    return better >= 0 ? better : index_range(r, node);
 }

@@ -29,7 +29,7 @@ static inline void net_init(struct net *net)
 {
     memset(net, 0, sizeof *net);
     bt_graph_init(&net->graph, &net->err);
-    net->weights = bt_weights_new(NULL);
+    net->weights = bt_weights_new(NULL, (struct bt_files){0});
     bt_kernels_init(&net->kernels, BT_ISA_REF);
     net->graph.output = (struct bt_tree){.kind = BT_TREE_TUPLE, .items = net->leaves};
 }

@@ -379,7 +379,7 @@ static void test_weights(void)
 {
     enum { COUNT = 500 };
     uint16_t halves[COUNT];
-    struct bt_weights *weights = bt_weights_new(NULL);
+    struct bt_weights *weights = bt_weights_new(NULL, (struct bt_files){0});
     struct bertc_error err;
     bool good = true;
     for (int i = 0; i < COUNT; i++) {
@@ -487,7 +487,7 @@ static void test_out_of_memory(void)
     net_output(&net, NET_OP(&net, BT_OP_ADD, bt_arg_value(flat), bt_arg_value(c)));
     enum bertc_status status = BERTC_MEMORY;
     for (long n = 1; status == BERTC_MEMORY && n < 100; n++) {
-        struct bt_weights *weights = bt_weights_new(NULL);
+        struct bt_weights *weights = bt_weights_new(NULL, (struct bt_files){0});
         struct bt_plan *plan = NULL;
         bt_alloc_fail_at(n);
         status = bt_plan_new(&net.graph, no_symbols, weights, &net.kernels, &plan, &net.err);

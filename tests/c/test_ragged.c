@@ -32,6 +32,7 @@ static void check_parts(int64_t items, int64_t count, unsigned seed)
         }
         CHECK(start == parts.tokens[k]);
         CHECK(start <= total / count + longest);
+        CHECK(k == 0 || parts.tokens[k] <= parts.tokens[k - 1]);
     }
     CHECK(parts.begin[0] == 0 && parts.begin[count] == items);
     bt_parts_free(&parts);

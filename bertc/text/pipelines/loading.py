@@ -68,7 +68,7 @@ def _with_head(task: str, heads: tuple[str, ...], model: Model, directory: Direc
     for head in heads:
         config = {**directory.config, "architectures": [found[1] + head]}
         try:
-            other = state.from_state_dict(config, directory.path, threads=threads)
+            other = state.build(config, directory.path, threads=threads)
         except (FormatError, UnsupportedError):
             continue
         if other.architecture.endswith(head):

@@ -54,16 +54,17 @@ static void exponents(const float *x, const float *bias, float *y, size_t n)
     }
 }
 
-double bt_exp_sum_f32_ref(const float *x, const float *bias, float *y, size_t n)
+void bt_exp_sums_f32_ref(float *x, size_t pitch, size_t rows, const float *bias, double *sums, size_t n)
 {
-    double total = 0.0;
-    exponents(x, bias, y, n);
-    for (size_t i = 0; i < n; i++) {
-        double e = exp((double)y[i]);
-        y[i] = (float)e;
-        total += e;
+    for (size_t row = 0; row < rows; row++, x += pitch) {
+        sums[row] = 0.0;
+        exponents(x, bias, x, n);
+        for (size_t i = 0; i < n; i++) {
+            double e = exp((double)x[i]);
+            x[i] = (float)e;
+            sums[row] += e;
+        }
     }
-    return total;
 }
 
 void bt_softmax_f32_ref(const float *x, const float *bias, float scale, float *y, size_t n)

@@ -14,7 +14,7 @@ from bertc.cli.outputs import format_of, write_matrix, write_records
 READ_AHEAD = 64  # texts, where the command line says no other number
 
 
-def add_commands(commands: Any) -> None:
+def add_command(commands: Any) -> None:
     """Adds them to those of python -m bertc. Nothing that they need is imported before one is run."""
     command = _add(commands, "embed", "vectors of texts, by a model of sentence-transformers")
     command.add_argument("--normalize", action="store_true", help="scale vectors to length one")
