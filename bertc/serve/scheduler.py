@@ -213,7 +213,7 @@ class Scheduler:
             with self._changed:
                 (self._urgent if request.urgent else self._bulk).append(request)
                 self._waiting += request.tokens
-                self._changed.notify()
+                self._changed.notify_all()  # close() may be waiting as well as the thread of the batches
 
     def _work(self) -> None:
         while True:
