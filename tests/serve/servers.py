@@ -159,7 +159,7 @@ def _server_process(*arguments: Any, **environment: str) -> Iterator[tuple[str, 
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "bertc", "serve", *map(str, arguments)]
     command += ["--port", str(port), "--hostname", "127.0.0.1"]
-    env = {**os.environ, "PYTHONPATH": str(TESTS.parent), **environment}
+    env = {"PYTHONPATH": str(TESTS.parent), **os.environ, **environment}
     process = subprocess.Popen(command, env=env)
     try:
         yield f"http://127.0.0.1:{port}", process
