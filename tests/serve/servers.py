@@ -148,7 +148,7 @@ def wait_until_ready(url: str, seconds: float = 60) -> None:
 
 @pytest.fixture(scope="session")
 def server_process() -> Any:
-    """A context of `python -m bertc serve` with arguments: its address and the process."""
+    """A context of `python -m bertc serve` with arguments: its address and the process, once it is ready."""
     return _server_process
 
 
@@ -162,6 +162,7 @@ def _server_process(*arguments: Any, **environment: str) -> Iterator[tuple[str, 
     env = {"PYTHONPATH": str(TESTS.parent), **os.environ, **environment}
     process = subprocess.Popen(command, env=env)
     try:
+        wait_until_ready(f"http://127.0.0.1:{port}")
         yield f"http://127.0.0.1:{port}", process
     finally:
         if process.poll() is None:

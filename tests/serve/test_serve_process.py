@@ -9,7 +9,6 @@ import time
 import httpx
 import numpy as np
 import pytest
-from servers import wait_until_ready
 
 import bertc
 
@@ -21,7 +20,6 @@ def test_settings_and_logs(server_process, folders, tmp_path):
     config.write_text(json.dumps({"max_client_batch_size": 3, "payload_limit": 5000, "max_batch_tokens": 64}))
     options = ["--config", config, f"mine={folders['embedding']}", "--payload-limit", 6000, "--json-output"]
     with server_process(*options, MAX_BATCH_TOKENS="128", PAYLOAD_LIMIT="1") as (url, process):
-        wait_until_ready(url)
         info = httpx.get(f"{url}/info").json()
         assert (info["max_client_batch_size"], info["max_batch_tokens"]) == (3, 128)
         assert httpx.post(f"{url}/embed", json={"inputs": "x" * 5500}).status_code == 200
@@ -92,7 +90,6 @@ def test_the_end_under_load_loses_nothing(server_process, folders):
         return await loading
 
     with server_process(folders["embedding"], "--shutdown-delay", "0.3") as (url, process):
-        wait_until_ready(url)
         statuses = asyncio.run(run(url, process))
         assert process.wait(20) == 0
     assert len(statuses) >= 16 and set(statuses) == {200}
@@ -107,7 +104,6 @@ def test_overload(server_process, folders):
         return response
 
     with server_process(folders["embedding"], "--max-concurrent-requests", 4) as (url, _):
-        wait_until_ready(url)
         statuses = asyncio.run(load(url, 1.5, 16, ask))
         assert set(statuses) == {200, 429}
         assert httpx.post(f"{url}/embed", json={"inputs": "dog"}).status_code == 200
@@ -117,7 +113,6 @@ def test_overload(server_process, folders):
 
 def test_workers(server_process, folders):
     with server_process(folders["embedding"], "--workers", 2) as (url, process):
-        wait_until_ready(url)
         for _ in range(20):
             assert httpx.post(f"{url}/embed", json={"inputs": "dog"}).status_code == 200
         assert 'te_request_count{method="single"} 20.0' in httpx.get(f"{url}/metrics").text
