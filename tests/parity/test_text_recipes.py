@@ -5,6 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+pytest.importorskip("transformers")
+
 from text_models import TEXTS, save
 from transformers import BertForSequenceClassification
 
