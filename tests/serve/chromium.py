@@ -6,6 +6,7 @@ import base64
 import itertools
 import json
 import os
+import select
 import shutil
 import subprocess
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 PATH = shutil.which("chromium") or shutil.which("chromium-browser")
+PATIENCE = 60  # seconds until an answer
 
 
 class Browser:
@@ -29,11 +31,15 @@ class Browser:
 
         options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--remote-debugging-pipe"]
         command = [str(PATH), *options, "--window-size=1000,900", f"--user-data-dir={profile}", "about:blank"]
-        self.process = subprocess.Popen(command, preexec_fn=connect, close_fds=False, stderr=subprocess.DEVNULL)
+        environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}  # a sanitizer's
+        self.process = subprocess.Popen(
+            command, preexec_fn=connect, close_fds=False, stderr=subprocess.DEVNULL, env=environment
+        )
         os.close(theirs_in)
         os.close(theirs_out)
         self.output = open(ours_out, "wb", buffering=0)
-        self.input = open(ours_in, "rb")
+        self.input = open(ours_in, "rb", buffering=0)
+        self.received = b""
         self.numbers = itertools.count(1)
         self.session: dict[str, str] = {}
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
@@ -67,11 +73,13 @@ class Browser:
         path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
 
     def _read(self) -> bytes:
-        data = bytearray()
-        while (byte := self.input.read(1)) != b"\0":
-            assert byte, "Chromium has ended"
-            data += byte
-        return bytes(data)
+        while b"\0" not in self.received:
+            assert select.select([self.input], [], [], PATIENCE)[0], "Chromium does not answer"
+            data = self.input.read(65536)
+            assert data, "Chromium has ended"
+            self.received += data
+        message, _, self.received = self.received.partition(b"\0")
+        return message
 
     def __enter__(self) -> Browser:
         return self

@@ -8,12 +8,17 @@ schemathesis = pytest.importorskip("schemathesis")
 MODELS = ("embedding", "sparse", "classifier", "reranker", "entities", "answers", "masks", "traced")
 
 
-@pytest.fixture(scope="module")
-def schema(client_of):
+@pytest.fixture
+def schema(folders):
+    """Of a server for one test: schemathesis ends the application's lifespan, and so its scheduler, after each."""
+    from servers import Client, make_engine
+
     from bertc.serve.app import create_app
 
-    engine = client_of(*MODELS, payload_limit=100_000).engine
-    return schemathesis.openapi.from_asgi("/api-doc/openapi.json", create_app(engine))
+    engine = make_engine(folders, *MODELS, payload_limit=100_000)
+    client = Client.of(engine)
+    yield schemathesis.openapi.from_asgi("/api-doc/openapi.json", create_app(engine))
+    client.close()
 
 
 def _check(schema, examples):
