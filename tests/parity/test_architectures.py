@@ -1,10 +1,11 @@
 """Hugging Face directories of every architecture and head, against transformers in float64.
 
-The largest difference is below 1e-5 of the output's spread; where PyTorch's own float32 is not that exact, below twice
-its distance from float64.
+The largest difference is below 1e-5 of the output's spread; where PyTorch's own float32 is not that exact at a shape,
+below twice its largest distance from float64. Over all shapes the root mean square is no more than 1.5 times PyTorch's.
 """
 
 import copy
+from collections import defaultdict
 
 import numpy as np
 import pytest
@@ -55,6 +56,7 @@ def test_architecture(case, head, tmp_path):
     assert model.architecture == case.family + head
     assert not model.warning
     flags = {"output_hidden_states": True, "output_attentions": True}
+    found = defaultdict(list)  # of each output: what was asked, its spread, bertc's differences, PyTorch's
     for batch, length in SHAPES:
         for padded in (False, True):
             shape = (batch, 3, length) if head == "ForMultipleChoice" else (batch, length)
@@ -68,8 +70,18 @@ def test_architecture(case, head, tmp_path):
                 for name, expected in exact.items():
                     assert outputs[name].shape == expected.shape
                     spread = expected.std() if expected.size > 8 else max(0.5, np.abs(expected).max())
-                    limit = max(1e-5 * spread, 2 * np.abs(near[name] - expected).max())
-                    assert np.abs(outputs[name] - expected).max() <= limit, (name, shape, padded, extra)
+                    differences = (outputs[name] - expected).ravel(), (near[name] - expected).ravel()
+                    found[name].append(((shape, padded, extra), spread, *differences))
+    for name, rows in found.items():
+        least = max(np.abs(theirs).max() for _, _, _, theirs in rows)
+        for asked, spread, ours, _ in rows:
+            assert np.abs(ours).max() <= max(1e-5 * spread, 2 * least), (name, asked)
+        ours, theirs = (np.concatenate([row[i] for row in rows]) for i in (2, 3))
+        assert rms(ours) <= 1.5 * rms(theirs) + 1e-7 * rows[0][1], name
+
+
+def rms(values: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(values**2)))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
