@@ -110,7 +110,7 @@ $(VENV)/made-minilm: $(VENV)/made-base
 
 $(VENV)/made-torch: $(VENV)/made-test
 	$(VENV)/bin/pip install -q '$(TORCH)' $(TRANSFORMERS)
-	$(VENV)/bin/pip install -q $(filter onnx%,$(RIVALS)) || echo "ONNX does not install here: its parity tests are skipped"
+	$(VENV)/bin/pip install -q $(filter onnx%,$(RIVALS)) onnxscript==0.7.2 || echo "ONNX does not install here: its parity tests are skipped"
 	touch $@
 
 $(VENV)/made-bench: $(VENV)/made-torch
