@@ -114,7 +114,7 @@ def measure(engines: list[Engine], peak: Peak, shape: str, seconds: float, folde
     compare(engines, shape, folder)
     calls = max(1, min(20, int(VISIT_SECONDS / max(once))))
     rest = REST_SECONDS if len(peak.processes) > 1 else 0
-    rounds = max(2, min(12, int(seconds / (calls * sum(once) + rest * len(engines)))))
+    rounds = max(2, int(seconds / (calls * sum(once) + rest * len(engines))))
     for turn in range(rounds):
         peak.visit()
         for engine in engines if turn % 2 == 0 else reversed(engines):

@@ -1,4 +1,4 @@
-/* thread.c: one pool of workers for the process, asleep but for moments after a loop */
+/* thread.c: one pool of workers for the process, asleep but in runs and for moments after a loop */
 #include "base/thread.h"
 
 #include <limits.h>
@@ -14,7 +14,8 @@
 enum {
     MAX_WORKERS = 255,
     RANGES_PER_THREAD = 4,
-    PATIENCE_NS = 30000, /* the steps of one run follow each other closer than it takes to wake a thread */
+    PATIENCE_NS = 100000,      /* how long a thread looks out for work before it sleeps: waking it takes as long */
+    RUN_PATIENCE_NS = 1000000, /* in a run, whose next loop is never far */
 };
 
 /* A loop in progress, on its caller's stack. All but `next` is guarded by the pool's lock or set before sharing. */
@@ -37,6 +38,7 @@ static struct {
     int workers;
     int idle; /* workers neither inside a job nor reserved for one */
     _Atomic unsigned opened; /* counts jobs, for workers that look out for the next */
+    _Atomic int runs;        /* begun and not ended */
 } pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
 
 static inline void pause_briefly(void)
@@ -48,10 +50,15 @@ static inline void pause_briefly(void)
 #endif
 }
 
+static bool patient(int64_t since)
+{
+    return bt_clock_ns() - since < (atomic_load(&pool.runs) > 0 ? RUN_PATIENCE_NS : PATIENCE_NS);
+}
+
 /* Looks for a while whether a job is opened after `seen` ones. */
 static void await_job(unsigned seen)
 {
-    for (int64_t end = bt_clock_ns() + PATIENCE_NS; atomic_load(&pool.opened) == seen && bt_clock_ns() < end;) {
+    for (int64_t start = bt_clock_ns(); atomic_load(&pool.opened) == seen && patient(start);) {
         pause_briefly();
     }
 }
@@ -59,7 +66,7 @@ static void await_job(unsigned seen)
 /* Looks for a while whether the last worker leaves the job. */
 static void await_workers(const struct job *job)
 {
-    for (int64_t end = bt_clock_ns() + PATIENCE_NS; atomic_load(&job->active) > 0 && bt_clock_ns() < end;) {
+    for (int64_t start = bt_clock_ns(); atomic_load(&job->active) > 0 && patient(start);) {
         pause_briefly();
     }
 }
@@ -133,6 +140,7 @@ static void after_fork_in_child(void)
     pool.jobs = NULL;
     pool.workers = 0;
     pool.idle = 0;
+    atomic_store(&pool.runs, 0);
 }
 
 static void register_fork_handlers(void)
@@ -228,6 +236,16 @@ void bt_parallel_for(int threads, int64_t count, int64_t grain, bt_parallel_fn *
         close_job(&job);
     }
     pthread_cond_destroy(&job.done);
+}
+
+void bt_parallel_begin(int threads)
+{
+    atomic_fetch_add(&pool.runs, threads > 1);
+}
+
+void bt_parallel_end(int threads)
+{
+    atomic_fetch_sub(&pool.runs, threads > 1);
 }
 
 static _Atomic int chosen_threads;

@@ -1,9 +1,10 @@
 /* run.c: carry out a plan's steps */
 #include "base/clock.h"
+#include "base/thread.h"
 #include "exec/plan.h"
 #include "exec/profile.h"
 
-enum bertc_status bt_plan_run(const struct bt_plan *plan, const struct bt_run *run, struct bertc_error *err)
+static enum bertc_status run_steps(const struct bt_plan *plan, const struct bt_run *run, struct bertc_error *err)
 {
     for (size_t i = 0; i < plan->step_count; i++) {
         const struct bt_step *step = &plan->steps[i];
@@ -21,4 +22,12 @@ enum bertc_status bt_plan_run(const struct bt_plan *plan, const struct bt_run *r
         return status;
     }
     return BERTC_OK;
+}
+
+enum bertc_status bt_plan_run(const struct bt_plan *plan, const struct bt_run *run, struct bertc_error *err)
+{
+    bt_parallel_begin(run->threads);
+    enum bertc_status status = run_steps(plan, run, err);
+    bt_parallel_end(run->threads);
+    return status;
 }

@@ -1,4 +1,4 @@
-/* test_thread.c: the pool: every item once, many callers, nesting, fork, and rest when there is nothing to do */
+/* test_thread.c: the pool: every item once, many callers, nesting, runs, fork, and rest when there is nothing to do */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -96,6 +96,18 @@ static void nesting(void)
     CHECK(failures == 0);
 }
 
+/* Loops of a run, with pauses in which the workers fall asleep and in which they do not. */
+static void runs(void)
+{
+    bt_parallel_begin(3);
+    for (int i = 0; i < 20; i++) {
+        CHECK(visits_all(3, 100, 1));
+        CHECK(usleep((useconds_t)i * 150) == 0);
+    }
+    bt_parallel_end(3);
+    CHECK(visits_all(3, 100, 1));
+}
+
 /* ThreadSanitizer ends a forked process that starts threads. */
 #if !defined(__SANITIZE_THREAD__)
 static void forking(void)
@@ -154,6 +166,7 @@ int main(void)
     check_group("thread coverage", coverage);
     check_group("thread callers", many_callers);
     check_group("thread nesting", nesting);
+    check_group("thread runs", runs);
 #if !defined(__SANITIZE_THREAD__)
     check_group("thread fork", forking);
 #endif
