@@ -1,4 +1,4 @@
-"""Scheduler: requests of many users merged into batches by tokens, for all models of a process in one thread."""
+"""Scheduler: requests of many users merged into batches by tokens, one batch at a time for all models of a process."""
 
 from __future__ import annotations
 
@@ -94,11 +94,12 @@ class Request:
 
 
 class Scheduler:
-    """Runs jobs in a thread of its own, one batch at a time: the one thread budget of all models.
+    """Runs jobs in threads of its own, one batch at a time: the one thread budget of all models.
 
     A batch is what has queued while the one before ran, up to ``max_batch_tokens``, first come first served; nothing
-    waits for more to come. Urgent requests go before others. Large requests spread over several batches. Tokenizing
-    happens in ``workers`` threads beside. Beyond ``max_requests`` at once, or ``max_queue_tokens`` waiting, submit()
+    waits for more to come. Urgent requests go before others. Large requests spread over several batches. Each thread
+    tokenizes; the one that finds no batch running goes on to run what has queued, so that a request on its own stays
+    in one thread, while ``workers`` others tokenize. Beyond ``max_requests`` at once, or ``max_queue_tokens`` waiting, submit()
     raises Overloaded. Threads start with the first request, also of a process that was forked.
     """
 
@@ -133,6 +134,7 @@ class Scheduler:
         self._waiting = 0  # tokens in the queues
         self._unprepared: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
+        self._running = False  # whether a thread runs batches
         self._closed = False
 
     def submit(self, runner: Runner, prepare: Callable[[], list[Job]], *, urgent: bool = False) -> Request:
@@ -172,8 +174,7 @@ class Scheduler:
         with self._changed:
             self._closed = True
             idle = self._changed.wait_for(lambda: not self._active, timeout)
-            self._changed.notify_all()
-        for _ in range(self._workers):
+        for _ in self._threads:
             self._unprepared.put(None)
         if idle:
             for thread in self._threads:
@@ -184,46 +185,53 @@ class Scheduler:
     # ---- threads ----
 
     def _start(self) -> None:
-        targets = [
-            ("bertc-batches", self._work),
-            *[(f"bertc-tokenize-{i}", self._tokenize) for i in range(self._workers)],
-        ]
-        self._threads = [threading.Thread(target=target, name=name, daemon=True) for name, target in targets]
-        for thread in self._threads:
+        for i in range(self._workers + 1):
+            thread = threading.Thread(target=self._work, name=f"bertc-serve-{i}", daemon=True)
+            self._threads.append(thread)
             thread.start()
 
     def _settled(self, future: Future[Any]) -> None:
         with self._changed:
             self._active -= 1
-            if future.cancelled() or not self._active:
+            if not self._active:
                 self._changed.notify_all()
 
-    def _tokenize(self) -> None:
-        while (request := self._unprepared.get()) is not None:
-            if request.future.done():  # cancelled
-                continue
-            try:
-                request.set_jobs(request.prepare())
-            except BaseException as error:
-                request.settle(error)
-                continue
-            if not request.jobs:
-                request.settle([])
-                continue
-            with self._changed:
-                (self._urgent if request.urgent else self._bulk).append(request)
-                self._waiting += request.tokens
-                self._changed.notify_all()  # close() may be waiting as well as the thread of the batches
-
     def _work(self) -> None:
+        while (request := self._unprepared.get()) is not None:
+            if self._prepare(request) and self._enqueue(request):
+                self._run_batches()
+
+    def _prepare(self, request: Request) -> bool:
+        """Whether it has jobs to run."""
+        if request.future.done():  # cancelled
+            return False
+        try:
+            request.set_jobs(request.prepare())
+        except BaseException as error:
+            request.settle(error)
+            return False
+        if not request.jobs:
+            request.settle([])
+        return bool(request.jobs)
+
+    def _enqueue(self, request: Request) -> bool:
+        """Whether nobody runs batches, so that the caller has to."""
+        with self._changed:
+            (self._urgent if request.urgent else self._bulk).append(request)
+            self._waiting += request.tokens
+            idle = not self._running
+            self._running = True
+        return idle
+
+    def _run_batches(self) -> None:
+        """Until nothing waits."""
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._urgent or self._bulk or (self._closed and not self._active))
-                if not self._urgent and not self._bulk:
-                    return
                 batch = self._take()
-            if batch:
-                self._run(batch)
+                if not batch:
+                    self._running = False
+                    return
+            self._run(batch)
 
     # ---- batches ----
 
@@ -264,13 +272,13 @@ class Scheduler:
         jobs = [request.jobs[index] for request, index in batch]
         tokens = sum(job.tokens for job in jobs)
         self.batches += 1
-        self.on_batch(len(batch), tokens)
         start = time.perf_counter()
         for request, index in batch:
             if index == 0:
                 request.started = start
         done = 0
         try:
+            self.on_batch(len(batch), tokens)
             results = batch[0][0].runner.run_each([encoding for job in jobs for encoding in job.encodings])
             for (request, index), job in zip(batch, jobs):
                 request.set_result(index, job.finish(job.encodings, [next(results) for _ in job.encodings]))
