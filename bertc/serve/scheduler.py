@@ -99,8 +99,8 @@ class Scheduler:
     A batch is what has queued while the one before ran, up to ``max_batch_tokens``, first come first served; nothing
     waits for more to come. Urgent requests go before others. Large requests spread over several batches. Each thread
     tokenizes; the one that finds no batch running goes on to run what has queued, so that a request on its own stays
-    in one thread, while ``workers`` others tokenize. Beyond ``max_requests`` at once, or ``max_queue_tokens`` waiting, submit()
-    raises Overloaded. Threads start with the first request, also of a process that was forked.
+    in one thread, while ``workers`` others tokenize. Beyond ``max_requests`` at once, or ``max_queue_tokens`` waiting,
+    submit() raises Overloaded. Threads start with the first request, also of a process that was forked.
     """
 
     def __init__(
