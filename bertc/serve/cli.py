@@ -48,14 +48,17 @@ def serve(settings: Settings) -> int:
     if len({served.name for served in models}) < len(models):
         raise InputError("two models have the same name: give them others, NAME=MODEL")
     if settings.workers == 1:
-        listener = _listen(settings)
-        server.run(Engine(models, settings), listener)
+        server.run(Engine(models, settings), _listen(settings))
         return 0
     for served in models:  # its packed weights are to be there before the processes part
         served.warm_up()
     listener = _listen(settings)
+
+    def work() -> None:
+        server.run(Engine(models, settings), listener)
+
     forget = multiprocess.mark_process_dead  # its part of the gauges
-    return workers.supervise(settings.workers, lambda: server.run(Engine(models, settings), listener), forget)
+    return workers.supervise(settings.workers, work, forget, listener.close)
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -7,6 +7,7 @@ import logging
 import signal
 import socket
 import sys
+from contextlib import suppress
 
 import uvicorn
 from starlette.middleware.cors import CORSMiddleware
@@ -50,11 +51,33 @@ class Server(uvicorn.Server):
         self.engine.draining = True
         logger.info("stopping", extra={"active": self.engine.scheduler.active})
         await self._wait_for_connections(self.engine.settings.shutdown_delay)
-        for server in self.servers:
-            server.close()
+        await self._stop_listening(sockets or [])
         await self._wait_for_connections(GRACE)
         await super().shutdown(sockets)
         logger.info("stopped")
+
+    async def _stop_listening(self, listeners: list[socket.socket]) -> None:
+        """Takes the connections that the kernel has made already: with the last handle of a listener it resets them."""
+        last = [listener.dup() for listener in listeners]
+        for server in self.servers:
+            server.close()
+        for listener in listeners:
+            listener.close()
+        await asyncio.sleep(0)  # in which an event loop may close a handle of its own
+        waiting: list[socket.socket] = []
+        for listener in last:
+            listener.setblocking(False)
+            with listener, suppress(BlockingIOError):
+                while True:
+                    waiting.append(listener.accept()[0])
+        for connection in waiting:
+            connection.setblocking(False)
+            await asyncio.get_running_loop().connect_accepted_socket(self._make_protocol, connection)
+
+    def _make_protocol(self) -> asyncio.Protocol:
+        return self.config.http_protocol_class(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
 
     async def _wait_for_connections(self, seconds: float) -> None:
         for _ in range(int(seconds / 0.05)):

@@ -16,10 +16,12 @@ _SHORT = 5.0  # seconds: a worker that ends sooner is not just unlucky
 _MAX_FAILURES = 5
 
 
-def supervise(count: int, work: Callable[[], None], ended: Callable[[int], None]) -> int:
+def supervise(
+    count: int, work: Callable[[], None], ended: Callable[[int], None], stopped: Callable[[], None] = lambda: None
+) -> int:
     """Runs ``work`` in so many processes, and others in the place of those that end; the exit status.
 
-    ``ended`` gets the process id of each that has ended. SIGTERM and SIGINT are passed on, and end it all.
+    ``ended`` gets the process id of each that has ended; ``stopped`` is called when there will be no others. SIGTERM and SIGINT are passed on, and end it all.
     """
     stopping = False
     started: dict[int, float] = {}
@@ -28,6 +30,7 @@ def supervise(count: int, work: Callable[[], None], ended: Callable[[int], None]
     def stop(number: int, frame: Any) -> None:
         nonlocal stopping
         stopping = True
+        stopped()
         for pid in started:
             os.kill(pid, signal.SIGTERM)
 

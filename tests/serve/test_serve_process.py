@@ -74,7 +74,8 @@ async def load(url, seconds, clients, ask):
     return statuses
 
 
-def test_the_end_under_load_loses_nothing(server_process, folders):
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_end_under_load_loses_nothing(workers, server_process, folders):
     expected = np.float32(bertc.SentenceEncoder(folders["embedding"]).encode(["dog"], normalize_embeddings=True))
 
     async def ask(http):
@@ -89,7 +90,7 @@ def test_the_end_under_load_loses_nothing(server_process, folders):
         process.send_signal(signal.SIGTERM)
         return await loading
 
-    with server_process(folders["embedding"], "--shutdown-delay", "0.3") as (url, process):
+    with server_process(folders["embedding"], "--shutdown-delay", "0.3", "--workers", workers) as (url, process):
         statuses = asyncio.run(run(url, process))
         assert process.wait(20) == 0
     assert len(statuses) >= 16 and set(statuses) == {200}
