@@ -21,7 +21,8 @@ def supervise(
 ) -> int:
     """Runs ``work`` in so many processes, and others in the place of those that end; the exit status.
 
-    ``ended`` gets the process id of each that has ended; ``stopped`` is called when there will be no others. SIGTERM and SIGINT are passed on, and end it all.
+    ``ended`` gets the process id of each that has ended; ``stopped`` is called when there will be no others. SIGTERM
+    and SIGINT are passed on, and end it all.
     """
     stopping = False
     started: dict[int, float] = {}
