@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import logging
 import signal
 import socket
+import struct
 import sys
 from contextlib import suppress
 
@@ -22,6 +24,8 @@ logger = logging.getLogger("bertc.serve")
 BACKLOG = 2048
 KEEP_ALIVE = 75  # seconds: longer than those of the proxies in front
 GRACE = 0.5  # seconds for clients that are about to use a connection that has been announced to close
+HANDSHAKE = 0.05  # seconds in which a connection that has been begun is made
+SO_ATTACH_FILTER, SO_DETACH_FILTER = 26, 27  # of Linux
 SWITCH_INTERVAL = 0.001  # seconds: a batch's thread need not wait longer for the event loop's
 
 
@@ -57,19 +61,23 @@ class Server(uvicorn.Server):
         logger.info("stopped")
 
     async def _stop_listening(self, listeners: list[socket.socket]) -> None:
-        """Takes the connections that the kernel has made already: with the last handle of a listener it resets them."""
+        """Takes the connections that the kernel has made or begun: without a listener it would reset them."""
         last = [listener.dup() for listener in listeners]
         for server in self.servers:
             server.close()
+        for listener in last:
+            _ignore_new(listener)
         for listener in listeners:
             listener.close()
-        await asyncio.sleep(0)  # in which an event loop may close a handle of its own
+        await asyncio.sleep(HANDSHAKE)
         waiting: list[socket.socket] = []
         for listener in last:
             listener.setblocking(False)
-            with listener, suppress(BlockingIOError):
+            with suppress(BlockingIOError):
                 while True:
                     waiting.append(listener.accept()[0])
+            with listener, suppress(OSError):  # other workers may go on
+                listener.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
         for connection in waiting:
             connection.setblocking(False)
             await asyncio.get_running_loop().connect_accepted_socket(self._make_protocol, connection)
@@ -84,6 +92,18 @@ class Server(uvicorn.Server):
             if not self.server_state.connections:
                 return
             await asyncio.sleep(0.05)
+
+
+def _ignore_new(listener: socket.socket) -> None:
+    """Leaves packets that begin a connection unanswered, where the system can do that: Linux.
+
+    By then nobody listens when a client begins once more, a second later. The filter is of classic BPF, as struct
+    sock_filter has it: unless the flags of TCP's header, its byte 13, say SYN, a packet passes.
+    """
+    program = struct.pack("=" + "HBBI" * 4, 0x30, 0, 0, 13, 0x45, 0, 1, 0x02, 0x06, 0, 0, 0, 0x06, 0, 0, 0xFFFFFFFF)
+    code = ctypes.create_string_buffer(program, len(program))
+    with suppress(OSError):
+        listener.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", 4, ctypes.addressof(code)))
 
 
 def make_stack(engine: Engine) -> ASGIApp:
