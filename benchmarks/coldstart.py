@@ -1,4 +1,4 @@
-"""From process start to the first result on the real MiniLM model: bertc against other engines, in turns."""
+"""From process start to the first result, and the memory that stays resident: bertc against other engines, in turns."""
 
 from __future__ import annotations
 
@@ -13,64 +13,92 @@ import time
 from pathlib import Path
 
 import models
+from workload import SIZES
 
 INPUTS = "[[101, 2040, 2001, 3958, 27227, 102]], [[1] * 6], [[0] * 6]"
+RESIDENT = """
+run(), run()  # what the first call puts off
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmRSS")))
+"""
 PROGRAMS = {
     "bertc": f"""
 import sys, bertc
 model = bertc.load(sys.argv[1])
-hidden, pooled = model({INPUTS})
-print(hidden.shape)
+def run():
+    hidden, pooled = model({INPUTS})
+    return hidden
 """,
     "torch": f"""
 import sys, torch
 model = torch.jit.load(sys.argv[1])
-with torch.inference_mode():
+@torch.inference_mode()
+def run():
     hidden, pooled = model(*map(torch.tensor, ({INPUTS})))
-print(tuple(hidden.shape))
+    return hidden
 """,
     "onnxruntime": f"""
 import os, sys, numpy, onnxruntime
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads = int(os.environ["OMP_NUM_THREADS"])
 session = onnxruntime.InferenceSession(sys.argv[1], options)
-hidden, pooled = session.run(["hidden", "pooled"], dict(zip(["ids", "mask", "types"], map(numpy.array, ({INPUTS})))))
-print(hidden.shape)
+inputs = dict(zip(["ids", "mask", "types"], map(numpy.array, ({INPUTS}))))
+def run():
+    hidden, pooled = session.run(["hidden", "pooled"], inputs)
+    return hidden
 """,
 }
 FORMS = {"bertc": "traced.pt", "torch": "traced.pt", "onnxruntime": "fused.onnx"}
 
 
-def start_to_result(program: str, path: Path, threads: int) -> float:
+def visit(name: str, model: str, threads: int) -> tuple[float, float]:
+    """Seconds to the first result, and MB resident after the third."""
+    program = PROGRAMS[name] + "print(tuple(run().shape), flush=True)" + RESIDENT
     env = {**os.environ, "OMP_NUM_THREADS": str(threads), "BERTC_NUM_THREADS": str(threads)}
+    command = [sys.executable, "-c", program, models.path(model, FORMS[name])]
     start = time.perf_counter()
-    result = subprocess.run([sys.executable, "-c", program, path], check=True, capture_output=True, text=True, env=env)
-    seconds = time.perf_counter() - start
-    assert result.stdout.strip() == "(1, 6, 384)", result.stdout
-    return seconds
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as process:
+        shape = process.stdout.readline().strip()
+        seconds = time.perf_counter() - start
+        resident = process.stdout.readline()
+    assert shape == f"(1, 6, {SIZES[model].hidden})", shape
+    return seconds, int(resident) * 1024 / 1e6
+
+
+def compare(names: list[str], model: str, threads: int, runs: int) -> dict[str, dict[str, list[float]]]:
+    found: dict[str, dict[str, list[float]]] = {name: {"seconds": [], "resident_mb": []} for name in names}
+    for turn in range(runs + 1):
+        for name in names:
+            seconds, resident = visit(name, model, threads)
+            if turn:  # the first visit reads the files into the page cache
+                found[name]["seconds"].append(seconds)
+                found[name]["resident_mb"].append(resident)
+    ours = min(found["bertc"]["seconds"])
+    for name, values in found.items():
+        best, middle = min(values["seconds"]), statistics.median(values["seconds"])
+        print(
+            f"{model:10} {threads} {name:12} best {best * 1e3:5.0f} ms, median {middle * 1e3:5.0f} ms, "
+            f"{best / ours:5.2f} times bertc's; {max(values['resident_mb']):5.0f} MB resident"
+        )
+    return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--models", nargs="+", default=["minilm", "bert-base"], choices=SIZES)
     parser.add_argument("--runs", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--results", type=Path, default=models.HERE / "results", metavar="FOLDER")
     args = parser.parse_args()
     names = [name for name in PROGRAMS if importlib.util.find_spec(name)]
-    paths = {name: models.path("minilm", FORMS[name]) for name in names}
-    times: dict[str, list[float]] = {name: [] for name in names}
-    for turn in range(args.runs + 1):
-        for name in names:
-            seconds = start_to_result(PROGRAMS[name], paths[name], args.threads)
-            if turn:  # the first visit reads the files into the page cache
-                times[name].append(seconds)
-    best = {name: min(values) for name, values in times.items()}
-    for name, values in times.items():
-        ratio = best[name] / best["bertc"]
-        middle = statistics.median(values)
-        print(f"{name:12} best {best[name] * 1e3:5.0f} ms, median {middle * 1e3:5.0f} ms, {ratio:4.1f} times bertc's")
+    results = []
+    for model in args.models:
+        size = models.path(model, FORMS["bertc"]).stat().st_size / 1e6
+        print(f"{model}: the archive has {size:.0f} MB")
+        for threads in args.threads:
+            found = compare(names, model, threads, args.runs)
+            results.append({"model": model, "archive_mb": size, "threads": threads, "engines": found})
     output = args.results / "coldstart.json"
-    output.write_text(json.dumps({"threads": args.threads, "seconds": times}, indent=1) + "\n")
+    output.write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from typing import Any
 
-_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
-_FILE = re.compile(r"\.(pt|pth|pt2|ot|bin|onnx|safetensors|npz|zip)$")
+_ID = r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?"
+_FILE = r"\.(pt|pth|pt2|ot|bin|onnx|safetensors|npz|zip)$"
 _SAFE = ["*.json", "*.txt", "*.model", "*.safetensors", "artifact.metadata", "*_linear.pt"]
 _OTHER = ["pytorch_model*.bin", "rust_model.ot"]
 _FOLDERS = ["onnx/*", "openvino/*", "*/*.safetensors"]
 
 
 def is_id(source: Any) -> bool:
-    """Whether this can name a model of the hub, "sentence-transformers/all-MiniLM-L6-v2", rather than a file."""
-    return isinstance(source, str) and bool(_ID.fullmatch(source)) and not _FILE.search(source)
+    """Whether this can name a model of the hub, "sentence-transformers/all-MiniLM-L6-v2", and no file is there."""
+    if not isinstance(source, str) or os.path.exists(source):
+        return False
+    return bool(re.fullmatch(_ID, source)) and not re.search(_FILE, source)
 
 
 def fetch(
@@ -83,5 +84,7 @@ def _module_folders(folder: str) -> list[str]:
 
 
 def _read_json(folder: str, name: str) -> Any:
+    import json  # here, so that `import bertc` stays quick
+
     with open(os.path.join(folder, name), encoding="utf-8") as file:
         return json.load(file)

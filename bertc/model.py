@@ -216,7 +216,7 @@ def load(
     if isinstance(source, (str, os.PathLike)):
         path = os.fspath(source)
         name = os.path.basename(os.path.abspath(os.fsdecode(path)))
-        if hub.is_id(source) and not os.path.exists(source):
+        if hub.is_id(source):
             path, name = hub.fetch(source, revision, token, local_files_only), source
         return warned(Model(_core.load_file(path, count, skip), name))
     memory, name = as_memory(source, "load")

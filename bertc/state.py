@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import mmap
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -92,11 +90,14 @@ def _config_text(config: Any) -> bytes:
     if hasattr(config, "to_dict"):  # transformers' PretrainedConfig
         config = config.to_dict()
     if isinstance(config, Mapping):
+        import json  # here, so that `import bertc` stays quick
+
         return json.dumps(config, default=str).encode()
     if isinstance(config, str) and config.lstrip().startswith("{"):
         return config.encode()
     if source.is_path(config):
-        return Path(config).read_bytes()
+        with open(config, "rb") as file:
+            return file.read()
     try:
         return bytes(memoryview(config))
     except TypeError:

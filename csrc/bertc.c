@@ -14,6 +14,7 @@
 #include "exec/profile.h"
 #include "exec/ragged.h"
 #include "exec/result.h"
+#include "exec/tables.h"
 #include "exec/workspace.h"
 #include "graph/tree.h"
 #include "kernel/kernels.h"
@@ -107,12 +108,35 @@ static struct bertc_model *model_new(const char *name, const struct bertc_option
 static enum bertc_status prepare(struct bertc_model *model, struct bertc_error *err)
 {
     model->weights = bt_weights_new(model->program->file, model->program->beside);
-    return model->weights ? build_example(model, err) : bt_error_memory(err);
+    enum bertc_status status = model->weights ? build_example(model, err) : bt_error_memory(err);
+    struct bt_variant *variant = bt_cache_latest(&model->cache);
+    if (variant) {
+        bt_tables_release(&variant->graph, model->weights);
+        bt_variant_unref(variant);
+    }
+    return status;
+}
+
+/* What a model uses when a call names none (0). */
+static int threads_of(const struct bertc_model *model, int threads)
+{
+    threads = threads > 0 ? threads : model->options.threads;
+    return threads > 0 ? threads : bt_threads();
 }
 
 static enum bertc_status load_file(struct bertc_model *model, struct bt_file *file, struct bertc_error *err)
 {
+    const int before = bt_parallel_begin(threads_of(model, 0));
     enum bertc_status status = bt_load(file, model->name, &model->program, err);
+    bt_parallel_end(before);
+    return status ? status : prepare(model, err);
+}
+
+static enum bertc_status load_directory(struct bertc_model *model, const char *path, struct bertc_error *err)
+{
+    const int before = bt_parallel_begin(threads_of(model, 0));
+    enum bertc_status status = bt_load_directory(path, &model->program, err);
+    bt_parallel_end(before);
     return status ? status : prepare(model, err);
 }
 
@@ -120,8 +144,7 @@ static enum bertc_status load_path(struct bertc_model *model, const char *path, 
 {
     struct stat info;
     if (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) {
-        enum bertc_status status = bt_load_directory(path, &model->program, err);
-        return status ? status : prepare(model, err);
+        return load_directory(model, path, err);
     }
     struct bt_file *file;
     enum bertc_status status = bt_file_map(path, &file, err);
@@ -413,8 +436,7 @@ static enum bertc_status call_new(struct bertc_model *model, const struct bertc_
     }
     call->model = model;
     call->lengths = lengths;
-    threads = threads > 0 ? threads : model->options.threads;
-    call->threads = threads > 0 ? threads : bt_threads();
+    call->threads = threads_of(model, threads);
     const struct bt_program *program = model->program;
     struct bertc_value *bound = NULL;
     int64_t rows = -1;

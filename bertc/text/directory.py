@@ -32,7 +32,7 @@ class Directory:
 
         Raises FileNotFoundError when there is neither.
         """
-        if hub.is_id(source) and not os.path.exists(source):
+        if hub.is_id(source):
             return cls(Path(hub.fetch(source, revision, token, local_files_only, modules=True)), source)
         path = Path(os.fsdecode(source))
         if not path.is_dir():

@@ -39,7 +39,7 @@ def load_text_model(
     ``architectures`` names. Raises what load() raises, and InputError for a model without a tokenizer.
     """
     options = {"threads": threads, "revision": revision, "token": token, "local_files_only": local_files_only}
-    if is_path(source) and (os.path.isdir(source) or (hub.is_id(source) and not os.path.exists(source))):
+    if is_path(source) and (os.path.isdir(source) or hub.is_id(source)):
         directory = Directory.open(source, revision, token, local_files_only)
         folder = directory.folder(_transformer_folder(directory))
         model = _load_base(folder, threads) if base else load(folder.path, threads)

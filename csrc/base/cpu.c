@@ -41,6 +41,7 @@ static struct bt_cpu detect(void)
     }
     cpu.avx2 = (b & bit_AVX2) != 0;
     cpu.avx512 = cpu.avx2 && (b & wide) == wide && (saved & MASKS_ZMM) == MASKS_ZMM;
+    cpu.wide_clmul = cpu.avx512 && cpu.clmul && (c & bit_VPCLMULQDQ);
     return cpu;
 }
 #elif defined(__aarch64__)
@@ -65,7 +66,7 @@ static void features_init(void)
     if (limit && strcmp(limit, "ref") == 0) {
         features = (struct bt_cpu){.avx2 = false};
     } else if (limit && strcmp(limit, "avx2") == 0) {
-        features.avx512 = false;
+        features.avx512 = features.wide_clmul = false;
     }
 }
 

@@ -9,6 +9,7 @@ struct bt_cpu {
     bool avx512; /* F, BW, DQ, VL, and the system saves the registers              */
     bool neon;
     bool clmul;  /* carry-less products, with SSE4.1 */
+    bool wide_clmul; /* four at once, with AVX-512 */
 };
 
 /* Features of the CPU, lowered by BERTC_CPU=ref|avx2|avx512|neon (never raised). Detected once, thread-safe. */

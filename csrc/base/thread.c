@@ -238,14 +238,25 @@ void bt_parallel_for(int threads, int64_t count, int64_t grain, bt_parallel_fn *
     pthread_cond_destroy(&job.done);
 }
 
-void bt_parallel_begin(int threads)
+static _Thread_local int begun_threads = 1;
+
+int bt_parallel_begin(int threads)
 {
+    const int before = begun_threads;
+    begun_threads = threads > 1 ? threads : 1;
     atomic_fetch_add(&pool.runs, threads > 1);
+    return before;
 }
 
-void bt_parallel_end(int threads)
+void bt_parallel_end(int before)
 {
-    atomic_fetch_sub(&pool.runs, threads > 1);
+    atomic_fetch_sub(&pool.runs, begun_threads > 1);
+    begun_threads = before;
+}
+
+int bt_parallel_threads(void)
+{
+    return begun_threads;
 }
 
 static _Atomic int chosen_threads;

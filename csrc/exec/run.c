@@ -26,8 +26,8 @@ static enum bertc_status run_steps(const struct bt_plan *plan, const struct bt_r
 
 enum bertc_status bt_plan_run(const struct bt_plan *plan, const struct bt_run *run, struct bertc_error *err)
 {
-    bt_parallel_begin(run->threads);
+    const int before = bt_parallel_begin(run->threads);
     enum bertc_status status = run_steps(plan, run, err);
-    bt_parallel_end(run->threads);
+    bt_parallel_end(before);
     return status;
 }

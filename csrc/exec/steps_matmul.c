@@ -1,4 +1,5 @@
 /* steps_matmul.c: linear and matmul: batches of matrix products */
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/thread.h"
@@ -9,6 +10,7 @@
 #include "exec/weights.h"
 
 enum { A, B };
+enum { PACK_COST = 8 }; /* of an item of a weight, in multiply-adds, when it comes from memory */
 
 /* Both ops: out = a b (+ bias), where linear's b is the weight with its last two dims swapped. */
 struct multiply {
@@ -18,7 +20,6 @@ struct multiply {
     enum bt_activation activation;
     int64_t m, n, k, lda, ldb;
     bool trans_b;
-    float *room;          /* of a panel of b */
     struct bt_iter batch; /* operands A, B */
 };
 
@@ -93,7 +94,6 @@ static void multiply_plan(const struct bt_step *step, struct bt_cuts *cuts, stru
     int64_t b_row = b->strides[b->rank - 2], b_col = b->strides[b->rank - 1];
     bool fits = bt_matrix_b_layout(p->k, p->n, b_row, b_col, &p->trans_b, &p->ldb);
     bt_packed_plan(&p->b, b, !fits && !step->panels, 2, cuts);
-    p->room = step->panels ? bt_cut(cuts, bt_panels_room(step->panels), (int64_t)sizeof(float)) : NULL;
     if (!fits) {
         bt_matrix_b_layout(p->k, p->n, p->n, 1, &p->trans_b, &p->ldb);
     }
@@ -148,23 +148,37 @@ static void multiply_range(void *context, int64_t begin, int64_t end)
     }
 }
 
+struct unpacked {
+    const struct batch *batch;
+    const struct bt_panels *panels;
+    int64_t count;
+    atomic_bool failed; /* out of memory */
+};
+
 /* With a weight that is not packed: panel by panel in the same room, from which the cache serves it. */
-static bool multiply_panels(struct batch *batch, const struct bt_panels *panels, float *room, int64_t count)
+static void multiply_panels(void *context, int64_t begin, int64_t end)
 {
-    const struct bt_product whole = batch->first;
+    struct unpacked *unpacked = context;
+    struct batch batch = *unpacked->batch;
+    const struct bt_product whole = batch.first;
     const int64_t nr = whole.kernels->panel->nr;
-    batch->first.b = room;
-    for (int64_t n = 0; n < whole.n; n += nr) {
-        if (!bt_panels_one(panels, n, room)) {
-            return false;
+    float *room = bt_alloc((size_t)bt_panels_room(unpacked->panels), sizeof *room);
+    bool good = room;
+    for (int64_t n = begin * nr; n < whole.n && n < end * nr && good; n += nr) {
+        good = bt_panels_one(unpacked->panels, n, room);
+        batch.first.b = room;
+        batch.first.n = whole.n - n < nr ? whole.n - n : nr;
+        batch.first.c = whole.c + n;
+        batch.first.bias = whole.bias ? whole.bias + n : NULL;
+        batch.first.residual = whole.residual ? whole.residual + n : NULL;
+        if (good) {
+            multiply_range(&batch, 0, unpacked->count);
         }
-        batch->first.n = whole.n - n < nr ? whole.n - n : nr;
-        batch->first.c = whole.c + n;
-        batch->first.bias = whole.bias ? whole.bias + n : NULL;
-        batch->first.residual = whole.residual ? whole.residual + n : NULL;
-        multiply_range(batch, 0, count);
     }
-    return true;
+    bt_free(room);
+    if (!good) {
+        atomic_store(&unpacked->failed, true);
+    }
 }
 
 static enum bertc_status multiply_f32(const struct multiply *p, const struct bt_step *step, const struct bt_run *run,
@@ -189,7 +203,10 @@ static enum bertc_status multiply_f32(const struct multiply *p, const struct bt_
                            .c = out,
                            .ldc = p->n}};
     if (step->panels && !panels) {
-        return multiply_panels(&batch, step->panels, p->room, count) ? BERTC_OK : bt_error_memory(err);
+        struct unpacked unpacked = {.batch = &batch, .panels = step->panels, .count = count};
+        const int64_t nr = run->kernels->panel->nr, cost = nr * p->k * (count * p->m + PACK_COST);
+        bt_parallel_for(run->threads, (p->n + nr - 1) / nr, bt_grain(cost), multiply_panels, &unpacked);
+        return unpacked.failed ? bt_error_memory(err) : BERTC_OK;
     }
     if (count == 1) {
         bt_product_run(run->threads, &batch.first);

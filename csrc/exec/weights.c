@@ -205,8 +205,7 @@ static void *slab_alloc(struct bt_weights *weights, size_t size)
     return p;
 }
 
-/* What lies between the tensor's first and last item is read no more. */
-static void drop_original(const struct bt_weights *weights, const struct bt_tensor *tensor)
+void bt_weights_release(const struct bt_weights *weights, const struct bt_tensor *tensor)
 {
     int64_t last = 0;
     for (int d = 0; d < tensor->rank; d++) {
@@ -247,7 +246,7 @@ static bool add_converted(struct bt_weights *weights, struct copy *copy, const s
         return false;
     }
     weights->size.converted += bytes;
-    drop_original(weights, tensor);
+    bt_weights_release(weights, tensor);
     return true;
 }
 
@@ -336,7 +335,7 @@ static float *pack_all(const struct bt_panels *p)
         return NULL;
     }
     p->weights->size.packed += bytes;
-    drop_original(p->weights, &p->tensor);
+    bt_weights_release(p->weights, &p->tensor);
     return all;
 }
 

@@ -30,6 +30,9 @@ const float *bt_panels_all(struct bt_panels *panels, int64_t rows);
 bool bt_panels_one(const struct bt_panels *panels, int64_t n, float *room);
 int64_t bt_panels_room(const struct bt_panels *panels);
 
+/* What lies in the file between the tensor's first and last item is read no more, or seldom. */
+void bt_weights_release(const struct bt_weights *weights, const struct bt_tensor *tensor);
+
 struct bt_weights_size {
     size_t packed, converted; /* bytes held in copies, known results among the converted */
 };

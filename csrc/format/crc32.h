@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 
+/* On as many threads as bt_parallel_begin was told. */
 uint32_t bt_crc32(struct bt_span bytes);
 
 #endif

@@ -42,7 +42,7 @@ static void test_chars(void)
 static void test_crc32(void)
 {
     CHECK(bt_crc32((struct bt_span){(const uint8_t *)"123456789", 9}) == 0xcbf43926);
-    uint8_t bytes[700];
+    uint8_t bytes[1400];
     for (size_t i = 0; i < sizeof bytes; i++) {
         bytes[i] = (uint8_t)(i * i * 31 + i / 7);
     }

@@ -99,12 +99,19 @@ static void nesting(void)
 /* Loops of a run, with pauses in which the workers fall asleep and in which they do not. */
 static void runs(void)
 {
-    bt_parallel_begin(3);
+    CHECK(bt_parallel_threads() == 1);
+    const int before = bt_parallel_begin(3);
+    CHECK(bt_parallel_threads() == 3);
     for (int i = 0; i < 20; i++) {
         CHECK(visits_all(3, 100, 1));
         CHECK(usleep((useconds_t)i * 150) == 0);
+        const int outer = bt_parallel_begin(i % 3);
+        CHECK(bt_parallel_threads() == (i % 3 > 1 ? i % 3 : 1));
+        bt_parallel_end(outer);
+        CHECK(bt_parallel_threads() == 3);
     }
-    bt_parallel_end(3);
+    bt_parallel_end(before);
+    CHECK(bt_parallel_threads() == 1);
     CHECK(visits_all(3, 100, 1));
 }
 
