@@ -100,7 +100,7 @@ $(VENV)/made-editable: pyproject.toml | $(VENV)/made-core
 
 $(VENV)/made-test: $(VENV)/made-minilm
 	$(VENV)/bin/pip install -q pytest hypothesis tqdm nbclient ipykernel matplotlib
-	$(VENV)/bin/pip install -q fastapi uvicorn httptools uvloop prometheus-client httpx openai cohere flask schemathesis
+	$(VENV)/bin/pip install -q fastapi uvicorn httptools uvloop orjson prometheus-client httpx openai cohere flask schemathesis
 	touch $@
 
 $(VENV)/made-minilm: $(VENV)/made-base

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
+from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
@@ -41,6 +42,7 @@ class Exchange:
         self.request = request
         self.start = time.perf_counter()
         self.works: list[Work] = []
+        self.kinds: list[str] = []  # of the works
         self.items = 0
         self.characters = 0
         self.truncated = 0
@@ -71,9 +73,8 @@ class Exchange:
             return endpoint.errors(ServeError(errors.BACKEND, shown))
         response = await self.respond(value)
         if self.works:
-            metrics.success.labels(self._method()).inc()
-            metrics.duration.observe(time.perf_counter() - self.start)
             self._add_headers(response)
+            response.background = BackgroundTask(self._count, time.perf_counter() - self.start)
         return response
 
     async def run(
@@ -91,21 +92,30 @@ class Exchange:
             prepared.append(task.prepare(items, **options))
             return prepared[0].jobs
 
-        work = self.engine.scheduler.submit(task.runner, prepare, urgent=self._urgent(len(items), urgent))
-        self.works.append(work)
-        if len(self.works) == 1:
+        loop = asyncio.get_running_loop()
+        settled = loop.create_future()
+
+        def wake(_: Any) -> None:
+            loop.call_soon_threadsafe(_settle, settled, None)
+
+        work = self.engine.scheduler.submit(task.runner, prepare, urgent=self._urgent(len(items), urgent), done=wake)
+        # From here on, what this thread does costs no time: the other one is waking up.
+        timers = [loop.call_later(PATIENCE, self._watch, settled)]
+        if settings.request_timeout is not None:
+            late = ServeError(errors.TIMEOUT, f"not done in {settings.request_timeout:g} seconds")
+            timers.append(loop.call_later(settings.request_timeout, _settle, settled, late))
+        if not self.works:
             self.engine.metrics.count.labels(self._method()).inc()
-        future = asyncio.wrap_future(work.future)
-        timer = asyncio.get_running_loop().call_later(PATIENCE, self._watch, future)
+        self.works.append(work)
+        self.kinds.append(kind)
         try:
-            values = await asyncio.wait_for(future, settings.request_timeout)
-        except asyncio.TimeoutError:
-            raise ServeError(errors.TIMEOUT, f"not done in {settings.request_timeout:g} seconds") from None
+            await settled
         finally:
-            timer.cancel()
+            work.future.cancel()  # unless it is done
+            for timer in timers:
+                timer.cancel()
+        values = work.future.result()
         self.truncated += prepared[0].truncated
-        self.engine.metrics.observe(kind, work)
-        self.engine.metrics.truncated.inc(prepared[0].truncated)
         return prepared[0].join(values)
 
     async def aside(self, function: Callable[[], Any]) -> Any:
@@ -154,6 +164,15 @@ class Exchange:
             return priority == "query"
         return count == 1 if urgent is None else urgent
 
+    async def _count(self, seconds: float) -> None:
+        """The metrics of an answer that has been sent: its client does not wait for them."""
+        metrics = self.engine.metrics
+        metrics.success.labels(self._method()).inc()
+        metrics.duration.observe(seconds)
+        for kind, work in zip(self.kinds, self.works):
+            metrics.observe(kind, work)
+        metrics.truncated.inc(self.truncated)
+
     def _watch(self, future: asyncio.Future[Any]) -> None:
         """Cancels what a client that has gone was waiting for."""
 
@@ -188,6 +207,15 @@ class Exchange:
         if self.truncated:
             extra["x-compute-truncated"] = str(self.truncated)
         response.raw_headers.extend((name.encode(), value.encode()) for name, value in extra.items())
+
+
+def _settle(future: asyncio.Future[None], error: Exception | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(None)
+    else:
+        future.set_exception(error)
 
 
 def check_key(request: Request, keys: Sequence[str]) -> None:

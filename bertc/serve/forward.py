@@ -15,7 +15,7 @@ from bertc.serve import errors, schemas
 from bertc.serve.endpoint import Endpoint
 from bertc.serve.errors import ServeError
 from bertc.serve.exchange import Exchange
-from bertc.serve.respond import floats, tei_error
+from bertc.serve.respond import reply, tei_error
 
 SAFETENSORS = ("application/x-safetensors", "application/safetensors", "application/octet-stream")
 NPY = ("application/x-npy", "application/npy")
@@ -52,8 +52,8 @@ async def forward(call: Exchange, body: schemas.Forward) -> Any:
         return Response(await call.aside(lambda: _safetensors(tensors)), media_type=SAFETENSORS[0])
     if any(kind in accept for kind in NPY):
         return Response(_npy(next(iter(tensors.values()))), media_type=NPY[0])
-    outputs = await call.aside(lambda: {name: _json(tensor) for name, tensor in tensors.items()})
-    return {"model": served.name, "outputs": outputs}
+    outputs = {name: _json(tensor) for name, tensor in tensors.items()}
+    return await call.aside(lambda: reply({"model": served.name, "outputs": outputs}))
 
 
 def _name(name: str, names: list[str]) -> str:
@@ -84,8 +84,7 @@ def _tensors(result: Any, prefix: str) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _json(array: np.ndarray) -> dict[str, Any]:
-    data = floats(array) if array.dtype == np.float32 else array.tolist()
-    return {"dtype": str(array.dtype), "shape": list(array.shape), "data": data}
+    return {"dtype": str(array.dtype), "shape": array.shape, "data": array}
 
 
 def _npy(array: np.ndarray) -> bytes:

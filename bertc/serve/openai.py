@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from bertc.serve import schemas
 from bertc.serve.endpoint import Endpoint
 from bertc.serve.exchange import Exchange
-from bertc.serve.respond import floats, openai_error
+from bertc.serve.respond import openai_error
 from bertc.serve.tei import as_items, embed_items
 
 
@@ -42,8 +42,8 @@ async def embeddings(call: Exchange, body: schemas.Embeddings) -> Any:
     )
 
     def answer() -> Any:
-        convert = _base64 if body.encoding_format == "base64" else floats
-        data = [{"object": "embedding", "index": i, "embedding": convert(row)} for i, row in enumerate(vectors)]
+        rows = map(_base64, vectors) if body.encoding_format == "base64" else vectors
+        data = [{"object": "embedding", "index": i, "embedding": row} for i, row in enumerate(rows)]
         usage = {"prompt_tokens": call.tokens, "total_tokens": call.tokens}
         return {"object": "list", "data": data, "model": served.name, "usage": usage}
 

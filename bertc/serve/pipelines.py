@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from bertc.serve import schemas
 from bertc.serve.endpoint import Endpoint
 from bertc.serve.exchange import Exchange
@@ -21,17 +19,8 @@ async def _run(call: Exchange, kind: str, body: Any) -> Any:
     inputs = [body.inputs] if single else body.inputs
     items = [item if isinstance(item, str) else item.model_dump() for item in inputs]
     options = {name: value for name, value in body if name not in _NO_OPTIONS}
-    results = [_plain(result) for result in await call.run(served, kind, items, **options)]
+    results = await call.run(served, kind, items, **options)
     return results[0] if single else results
-
-
-def _plain(value: Any) -> Any:
-    """Without NumPy's types."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value.item() if isinstance(value, np.generic) else value
 
 
 async def entities(call: Exchange, body: schemas.Entities) -> Any:

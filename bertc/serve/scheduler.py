@@ -137,8 +137,18 @@ class Scheduler:
         self._running = False  # whether a thread runs batches
         self._closed = False
 
-    def submit(self, runner: Runner, prepare: Callable[[], list[Job]], *, urgent: bool = False) -> Request:
-        """``prepare`` makes the jobs, in another thread. Raises Overloaded, or Closed after close()."""
+    def submit(
+        self,
+        runner: Runner,
+        prepare: Callable[[], list[Job]],
+        *,
+        urgent: bool = False,
+        done: Callable[[Future[Any]], None] | None = None,
+    ) -> Request:
+        """``prepare`` makes the jobs, in another thread; ``done`` gets the future when it is done, in any thread.
+
+        Raises Overloaded, or Closed after close().
+        """
         request = Request(runner, prepare, urgent)
         if self._process != os.getpid():  # of a fork, which has no threads, and what it queued is its parent's
             self._reset()
@@ -150,6 +160,8 @@ class Scheduler:
             self._active += 1
             if not self._threads:
                 self._start()
+        if done is not None:
+            request.future.add_done_callback(done)
         request.future.add_done_callback(self._settled)
         self._unprepared.put(request)
         return request

@@ -11,7 +11,7 @@ from bertc.serve import errors, schemas
 from bertc.serve.endpoint import Endpoint
 from bertc.serve.errors import ServeError
 from bertc.serve.exchange import Exchange, check_items
-from bertc.serve.respond import floats, reply_rows, tei_error
+from bertc.serve.respond import reply_rows, tei_error
 from bertc.serve.served import Served
 from bertc.serve.tasks import is_ids
 from bertc.text.pipelines.scores import sigmoid, softmax
@@ -95,7 +95,7 @@ async def embed_sparse(call: Exchange, body: schemas.EmbedTokens) -> Any:
     options = {"prompt_name": body.prompt_name, **truncation(call, body)}
     rows = await call.run(served, "sparse", as_items(body.inputs), **options)
     return lambda: [
-        [{"index": i, "value": value} for i, value in zip(indices.tolist(), floats(values))] for indices, values in rows
+        [{"index": i, "value": value} for i, value in zip(indices, values)] for indices, values in rows
     ]
 
 
@@ -105,8 +105,7 @@ async def rank(call: Exchange, model: str | None, query: str, texts: list[str], 
     check_items(texts, call.engine.settings.max_client_batch_size)
     logits = await call.run(served, "score", [(query, text) for text in texts], urgent=True, **options)
     scores = logits[:, 0] if raw else sigmoid(logits[:, 0])
-    values = floats(scores)
-    return [(i, values[i]) for i in np.argsort(-scores, kind="stable").tolist()]
+    return [(i, scores[i]) for i in np.argsort(-scores, kind="stable").tolist()]
 
 
 async def rerank(call: Exchange, body: schemas.Rerank) -> Any:
@@ -137,7 +136,7 @@ def labelled(served: Served, logits: np.ndarray, raw: bool) -> list[list[dict[st
         several = served.config.get("problem_type") == "multi_label_classification"
         logits = sigmoid(logits) if several or logits.shape[1] == 1 else softmax(logits)
     orders = np.argsort(-logits, axis=1, kind="stable").tolist()
-    return [[{"score": row[i], "label": served.labels[i]} for i in order] for row, order in zip(floats(logits), orders)]
+    return [[{"score": row[i], "label": served.labels[i]} for i in order] for row, order in zip(logits, orders)]
 
 
 async def similarities(call: Exchange, body: schemas.Similarity) -> Any:
@@ -148,7 +147,7 @@ async def similarities(call: Exchange, body: schemas.Similarity) -> Any:
     options = {"prompt_name": parameters.prompt_name, **truncation(call, parameters)}
     served = call.find("embed", body.model)
     vectors = await call.run(served, "embed", [body.inputs.source_sentence, *sentences], urgent=True, **options)
-    return floats(similarity("cosine", vectors[:1], vectors[1:])[0])
+    return similarity("cosine", vectors[:1], vectors[1:])[0]
 
 
 async def tokenize(call: Exchange, body: schemas.Tokenize) -> Any:
