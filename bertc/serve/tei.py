@@ -94,9 +94,7 @@ async def embed_sparse(call: Exchange, body: schemas.EmbedTokens) -> Any:
     served = call.find("sparse", body.model)
     options = {"prompt_name": body.prompt_name, **truncation(call, body)}
     rows = await call.run(served, "sparse", as_items(body.inputs), **options)
-    return lambda: [
-        [{"index": i, "value": value} for i, value in zip(indices, values)] for indices, values in rows
-    ]
+    return lambda: [[{"index": i, "value": value} for i, value in zip(indices, values)] for indices, values in rows]
 
 
 async def rank(call: Exchange, model: str | None, query: str, texts: list[str], raw: bool, **options: Any) -> Any:
