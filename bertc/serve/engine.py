@@ -37,7 +37,6 @@ class Engine:
             workers=settings.tokenization_workers,
         )
         self.metrics = Metrics()
-        self.metrics.watch(self.scheduler)
         self.ready = False
         self.draining = False
 

@@ -171,6 +171,7 @@ class Exchange:
         metrics.duration.observe(seconds)
         for kind, work in zip(self.kinds, self.works):
             metrics.observe(kind, work)
+        metrics.count_batches(self.engine.scheduler)
         metrics.truncated.inc(self.truncated)
 
     def _watch(self, future: asyncio.Future[Any]) -> None:

@@ -39,16 +39,15 @@ class Metrics:
         self.active = self._gauge("bertc_active_requests", "requests accepted and not answered")
         self._kinds = {kind: _Kind(self, kind) for kind in ("embed", "predict")}
 
-    def watch(self, scheduler: Scheduler) -> None:
-        """Counts the scheduler's batches."""
-
-        def on_batch(items: int, tokens: int) -> None:
+    def count_batches(self, scheduler: Scheduler) -> None:
+        """Those that have run since the last time."""
+        latest = scheduler.latest
+        for _ in range(len(latest)):
+            items, tokens = latest.popleft()
             self.batch_items.observe(items)
             self.batch_tokens.observe(tokens)
             self.fill.observe(tokens / scheduler.max_batch_tokens)
             self.tokens.inc(tokens)
-
-        scheduler.on_batch = on_batch
 
     def observe(self, kind: str, request: Request) -> None:
         """A request that has been run: what it cost."""
@@ -66,6 +65,7 @@ class Metrics:
 
     def text(self, scheduler: Scheduler) -> bytes:
         """What /metrics answers."""
+        self.count_batches(scheduler)
         self.queue.set(scheduler.queued)
         self.active.set(scheduler.active)
         registry = self.registry

@@ -17,6 +17,7 @@ from bertc.serve.errors import Closed, Overloaded
 MAX_BATCH_TOKENS = 1024  # more make a batch no faster, and those who come meanwhile wait longer
 MAX_REQUESTS = 512
 MAX_QUEUE_TOKENS = 1 << 20
+LATEST = 4096
 BULK_TURN = 4  # every so many batches bulk work goes first, so that it never starves
 
 
@@ -111,15 +112,13 @@ class Scheduler:
         max_requests: int = MAX_REQUESTS,
         max_queue_tokens: int = MAX_QUEUE_TOKENS,
         workers: int = 2,
-        on_batch: Callable[[int, int], None] | None = None,
     ) -> None:
-        """``on_batch`` gets the items and the tokens of each batch before it runs."""
         self.max_batch_tokens = max_batch_tokens
         self.max_batch_requests = max_batch_requests or math.inf
         self.max_requests = max_requests
         self.max_queue_tokens = max_queue_tokens
-        self.on_batch = on_batch or (lambda items, tokens: None)
         self.batches = 0
+        self.latest: deque[tuple[int, int]] = deque(maxlen=LATEST)  # batches' items and tokens, for who counts them
         self.tokens = 0  # that have run
         self.seconds = 0.0  # that the model ran
         self._workers = workers
@@ -290,7 +289,6 @@ class Scheduler:
                 request.started = start
         done = 0
         try:
-            self.on_batch(len(batch), tokens)
             results = batch[0][0].runner.run_each([encoding for job in jobs for encoding in job.encodings])
             for (request, index), job in zip(batch, jobs):
                 request.set_result(index, job.finish(job.encodings, [next(results) for _ in job.encodings]))
@@ -302,5 +300,6 @@ class Scheduler:
                 for item in batch[done:]:
                     self._run([item])
             return
+        self.latest.append((len(batch), tokens))
         self.tokens += tokens
         self.seconds += time.perf_counter() - start

@@ -57,6 +57,8 @@ class Call:
         self.output_value = output_value
         self.precision = precision or "float32"
         self.normalize = normalize_embeddings
+        last = modules[-1] if modules else None
+        self.ends_normalized = isinstance(last, Normalize) and last.target == "sentence_embedding"
         self.truncate_dim = truncate_dim
         self.offsets = offsets
 
@@ -92,8 +94,7 @@ class Call:
         """The mean of the windows' vectors by their numbers of tokens; of length one where the model's own are."""
         weights = [len(e) - sum(e.special_tokens_mask) for e in encodings]
         vector = np.average(self._vectors(encodings, results), axis=0, weights=weights).astype(np.float32)
-        ends_normalized = bool(self.modules) and isinstance(self.modules[-1], Normalize)
-        return normalize(vector) if ends_normalized else vector
+        return normalize(vector) if self.ends_normalized else vector
 
     def pool_tokens(self, tokens: np.ndarray) -> np.ndarray:
         """The vector of a span of a text, of its tokens' embeddings [n, d]."""
@@ -117,8 +118,9 @@ class Call:
         return vectors
 
     def _output(self, vector: np.ndarray) -> np.ndarray:
-        vector = vector[: self.truncate_dim]
-        return normalize(vector) if self.normalize else vector
+        shorter = vector[: self.truncate_dim]
+        is_unit = self.ends_normalized and len(shorter) == len(vector)
+        return normalize(shorter) if self.normalize and not is_unit else shorter
 
     def _features(self, encoding: Encoding, result: Any) -> dict[str, Any]:
         features: dict[str, Any] = {}
