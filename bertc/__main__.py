@@ -11,9 +11,12 @@ from bertc.cli import convert, show, texts
 
 
 def serve(arguments: list[str]) -> int:
-    from bertc.serve.cli import main
+    from bertc.serve import needs_extra
 
-    return main(arguments)
+    with needs_extra():
+        from bertc.serve.cli import main
+
+        return main(arguments)
 
 
 def main(arguments: list[str] | None = None) -> int:

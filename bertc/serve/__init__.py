@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from bertc.serve.batcher import Batcher
@@ -16,7 +18,17 @@ if TYPE_CHECKING:
 __all__ = ["Batcher", "Closed", "Overloaded", "Scheduler", "ServeError", "create_app", "router"]
 
 
+@contextmanager
+def needs_extra() -> Iterator[None]:
+    """Around what needs the extra `serve`: says so when a library of it is not there."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ImportError(f"serving needs {error.name}: pip install bertc[serve]") from error
+
+
 def __getattr__(name: str) -> Any:
     if name not in ("create_app", "router"):
         raise AttributeError(f"module 'bertc.serve' has no attribute {name!r}")
-    return getattr(importlib.import_module("bertc.serve.app"), name)  # which needs the extra `serve`
+    with needs_extra():
+        return getattr(importlib.import_module("bertc.serve.app"), name)

@@ -7,11 +7,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-try:
-    from fastapi import APIRouter, FastAPI
-    from starlette.requests import Request
-except ImportError as error:
-    raise ImportError(f"serving needs FastAPI: pip install bertc[serve] ({error})") from error
+from fastapi import APIRouter, FastAPI
+from starlette.requests import Request
 
 import bertc
 from bertc.serve import forward, openai, pipelines, rerank, tei, vertex

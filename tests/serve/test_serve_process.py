@@ -4,6 +4,8 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import httpx
@@ -52,6 +54,15 @@ def test_wrong_settings(arguments, environment, message, monkeypatch, capsys):
     except SystemExit as error:
         assert error.code == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("library", ["fastapi", "orjson", "prometheus_client", "uvicorn"])
+def test_a_library_that_is_not_there(library, folders):
+    code = f"import sys; sys.modules[{library!r}] = None; from bertc.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "serve", str(folders["embedding"])]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert f"serving needs {library}: pip install bertc[serve]" in done.stderr
 
 
 async def load(url, seconds, clients, ask):
