@@ -20,8 +20,6 @@ from bertc.text.truncation import Overflow, Truncation
 
 Value = TypeVar("Value")
 
-DOCUMENT_PROMPTS = ("document", "passage", "corpus")
-
 
 class TextModel:
     """A model that texts go into. Threads may share it."""
@@ -63,10 +61,6 @@ class TextModel:
     def _saved_prompts(self) -> Any:
         """The prompts that the directory has, by name."""
         return self.config.get("prompts")
-
-    def document_prompt(self) -> str | None:
-        """The name of the prompt for documents."""
-        return next((name for name in DOCUMENT_PROMPTS if name in self.prompts), None)
 
     def stream(
         self,

@@ -12,7 +12,8 @@ from tokenizers import AddedToken, Encoding
 from bertc import state
 from bertc._core import FormatError, InputError, UnsupportedError
 from bertc.model import Model
-from bertc.text.base import TextModel, first_output, open_directory
+from bertc.text.asymmetric import Asymmetric
+from bertc.text.base import first_output, open_directory
 from bertc.text.inputs import as_texts, check_device, check_unknown
 from bertc.text.loading import Loaded
 from bertc.text.masked_runner import MaskedRunner
@@ -26,7 +27,7 @@ SIMILARITIES = {"maxsim": False, "meanmaxsim": True}  # whether the mean is take
 TOKENS = {"module_input_name": "token_embeddings"}
 
 
-class MultiVectorEncoder(TextModel):
+class MultiVectorEncoder(Asymmetric):
     """A model of late interaction: texts become one vector a token, and are compared by MaxSim.
 
     ``model`` is a directory as sentence-transformers 6, PyLate or Stanford's ColBERT saves it, or an id of the Hugging
@@ -109,20 +110,6 @@ class MultiVectorEncoder(TextModel):
             return vectors
         arrays = list(vectors)
         return arrays[0] if isinstance(inputs, str) else arrays
-
-    def encode_query(
-        self, inputs: Any, prompt_name: str | None = None, prompt: str | None = None, **options: Any
-    ) -> Any:
-        """encode() of queries, with the prompt "query" unless another one is given."""
-        prompt_name = "query" if prompt_name is None and prompt is None else prompt_name
-        return self.encode(inputs, prompt_name, prompt, task="query", **options)
-
-    def encode_document(
-        self, inputs: Any, prompt_name: str | None = None, prompt: str | None = None, **options: Any
-    ) -> Any:
-        """encode() of documents, with the prompt "document", "passage" or "corpus" unless another one is given."""
-        prompt_name = self.document_prompt() if prompt_name is None and prompt is None else prompt_name
-        return self.encode(inputs, prompt_name, prompt, task="document", **options)
 
     @property
     def similarity_fn_name(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bertc._core import InputError
@@ -10,6 +10,7 @@ from bertc.text.fields import field
 from bertc.text.warn import warn
 
 CONFIG = "config_sentence_transformers.json"
+DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 
 
 class Prompts(dict[str, str]):
@@ -38,6 +39,10 @@ class Prompts(dict[str, str]):
             return text
         name = self.default if name is None else name
         return "" if name is None else self._find(name)
+
+    def first(self, names: Sequence[str]) -> str | None:
+        """The first of these names that there is a prompt of."""
+        return next((name for name in names if name in self), None)
 
     def _find(self, name: str) -> str:
         if name not in self:

@@ -19,7 +19,7 @@ from bertc.text.inputs import as_texts, check_device, check_unknown, shows_progr
 from bertc.text.loading import load_text_model
 from bertc.text.modules import Module, Normalize, load_modules
 from bertc.text.pooling import Pooling
-from bertc.text.prompts import Prompts
+from bertc.text.prompts import DOCUMENT_PROMPTS, Prompts
 from bertc.text.runner import CALL_TOKENS, Runner
 from bertc.text.truncation import POLICIES, Truncation
 from bertc.text.windows import check_spans, finish_tokens, finish_windows, pool_spans
@@ -157,7 +157,7 @@ class SentenceEncoder:
 
     def encode_document(self, inputs: Any = None, prompt_name: str | None = None, *args: Any, **kwargs: Any) -> Any:
         """encode() with the first of the prompts "document", "passage" and "corpus", if the call names none."""
-        return self._encode_as(("document", "passage", "corpus"), inputs, prompt_name, args, kwargs)
+        return self._encode_as(DOCUMENT_PROMPTS, inputs, prompt_name, args, kwargs)
 
     async def aencode(
         self,
@@ -392,7 +392,7 @@ class SentenceEncoder:
         self, names: Sequence[str], inputs: Any, prompt_name: str | None, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         if prompt_name is None and kwargs.get("prompt") is None and (not args or args[0] is None):
-            prompt_name = next((name for name in names if name in self.prompts), None)
+            prompt_name = self.prompts.first(names)
         return self.encode(inputs, prompt_name, *args, **kwargs)
 
     def _run_jobs(self, jobs: list[_Job]) -> list[Any]:

@@ -11,7 +11,8 @@ from tokenizers import Encoding
 from bertc._core import FormatError, InputError, UnsupportedError
 from bertc.model import Model
 from bertc.text import sparse_similarity
-from bertc.text.base import TextModel, first_output, open_directory
+from bertc.text.asymmetric import Asymmetric
+from bertc.text.base import first_output, open_directory
 from bertc.text.directory import Directory
 from bertc.text.inputs import as_texts, check_device, check_unknown
 from bertc.text.loading import Loaded
@@ -24,7 +25,7 @@ from bertc.text.truncation import Truncation
 CALL_TOKENS = 1024  # of one call of the model: each token's result is as wide as the vocabulary
 
 
-class SparseEncoder(TextModel):
+class SparseEncoder(Asymmetric):
     """A masked-language model whose logits, pooled over a text's tokens, say which words the text is about.
 
     ``model`` is a directory as transformers or sentence-transformers saves it, an id of the Hugging Face hub, or a
@@ -111,20 +112,6 @@ class SparseEncoder(TextModel):
         if convert_to_sparse_tensor:
             return SparseArray.stack(vectors, self.size)
         return np.array(vectors, np.float32).reshape(-1, self.size)
-
-    def encode_query(
-        self, inputs: Any, prompt_name: str | None = None, prompt: str | None = None, **options: Any
-    ) -> Any:
-        """encode() with the prompt "query", if the model has one and no other is given."""
-        prompt_name = "query" if prompt_name is None and prompt is None else prompt_name
-        return self.encode(inputs, prompt_name, prompt, task="query", **options)
-
-    def encode_document(
-        self, inputs: Any, prompt_name: str | None = None, prompt: str | None = None, **options: Any
-    ) -> Any:
-        """encode() with the first of the prompts "document", "passage" and "corpus", unless another one is given."""
-        prompt_name = self.document_prompt() if prompt_name is None and prompt is None else prompt_name
-        return self.encode(inputs, prompt_name, prompt, task="document", **options)
 
     @property
     def similarity_fn_name(self) -> str:
