@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import hmac
 import logging
 import time
@@ -10,7 +11,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
-from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
@@ -74,7 +74,7 @@ class Exchange:
         response = await self.respond(value)
         if self.works:
             self._add_headers(response)
-            response.background = BackgroundTask(self._count, time.perf_counter() - self.start)
+            metrics.after(functools.partial(self._count, time.perf_counter() - self.start))
         return response
 
     async def run(
@@ -147,13 +147,14 @@ class Exchange:
         length = self.request.headers.get("content-length", "")
         size = int(length) if length.isdecimal() else 0
         parts: list[bytes] = []
-        if size <= limit:
-            size = 0
-            async for part in self.request.stream():
-                parts.append(part)
-                size += len(part)
-                if size > limit:
-                    break
+        more = size <= limit
+        while more:
+            message = await self.request.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            parts.append(message.get("body", b""))
+            size = sum(map(len, parts))
+            more = message.get("more_body", False) and size <= limit
         if size > limit:
             raise ServeError(errors.TOO_LARGE, f"the body has more than {limit} bytes")
         return b"".join(parts)
@@ -164,8 +165,7 @@ class Exchange:
             return priority == "query"
         return count == 1 if urgent is None else urgent
 
-    async def _count(self, seconds: float) -> None:
-        """The metrics of an answer that has been sent: its client does not wait for them."""
+    def _count(self, seconds: float) -> None:
         metrics = self.engine.metrics
         metrics.success.labels(self._method()).inc()
         metrics.duration.observe(seconds)
@@ -191,23 +191,21 @@ class Exchange:
 
     def _add_headers(self, response: Response) -> None:
         works = self.works
-        times = {
-            "x-total-time": time.perf_counter() - self.start,
-            "x-tokenization-time": sum(work.queued - work.submitted for work in works),
-            "x-queue-time": sum(work.started - work.queued for work in works),
-            "x-inference-time": sum(work.stopped - work.started for work in works),
-        }
-        total = str(int(times["x-total-time"] * 1000))
-        extra = {
-            "x-compute-type": "cpu",
-            "x-compute-time": total,
-            "x-compute-characters": str(self.characters),
-            "x-compute-tokens": str(self.tokens),
-            **{name: str(int(value * 1000)) for name, value in times.items()},
+        total = time.perf_counter() - self.start
+        numbers = {
+            b"x-compute-time": total * 1000,
+            b"x-compute-characters": self.characters,
+            b"x-compute-tokens": self.tokens,
+            b"x-total-time": total * 1000,
+            b"x-tokenization-time": sum([work.queued - work.submitted for work in works]) * 1000,
+            b"x-queue-time": sum([work.started - work.queued for work in works]) * 1000,
+            b"x-inference-time": sum([work.stopped - work.started for work in works]) * 1000,
         }
         if self.truncated:
-            extra["x-compute-truncated"] = str(self.truncated)
-        response.raw_headers.extend((name.encode(), value.encode()) for name, value in extra.items())
+            numbers[b"x-compute-truncated"] = self.truncated
+        headers = response.raw_headers
+        headers.append((b"x-compute-type", b"cpu"))
+        headers.extend([(name, b"%d" % number) for name, number in numbers.items()])
 
 
 def _settle(future: asyncio.Future[None], error: Exception | None) -> None:

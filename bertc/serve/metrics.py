@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
@@ -16,6 +18,7 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 _SIZES = tuple(2**i for i in range(15))
 _SHARES = tuple(i / 10 for i in range(1, 11))
 _PHASES = ("tokenization", "queue", "inference")
+_MOMENT = 0.1  # seconds
 _SUFFIX = re.compile(rb"\b(te_\w+)_total\b")
 
 
@@ -37,7 +40,19 @@ class Metrics:
         self.truncated = self._counter("bertc_truncated", "texts that were cut")
         self.queue = self._gauge("te_queue_size", "requests that wait")
         self.active = self._gauge("bertc_active_requests", "requests accepted and not answered")
+        self._later: list[Callable[[], None]] = []
         self._kinds = {kind: _Kind(self, kind) for kind in ("embed", "predict")}
+
+    def after(self, count: Callable[[], None]) -> None:
+        """Calls ``count`` in a moment: clients, also the one that asks again at once, do not wait for it."""
+        if not self._later:
+            asyncio.get_running_loop().call_later(_MOMENT, self._count_now)
+        self._later.append(count)
+
+    def _count_now(self) -> None:
+        later, self._later = self._later, []
+        for count in later:
+            count()
 
     def count_batches(self, scheduler: Scheduler) -> None:
         """Those that have run since the last time."""
@@ -65,6 +80,7 @@ class Metrics:
 
     def text(self, scheduler: Scheduler) -> bytes:
         """What /metrics answers."""
+        self._count_now()
         self.count_batches(scheduler)
         self.queue.set(scheduler.queued)
         self.active.set(scheduler.active)

@@ -123,7 +123,7 @@ class EmbedTask:
         items = [item if is_ids(item) else prepend(call.prompt, item) for item in items]
         encodings, cut = self.texts.encode(items, truncate, left)
         whole = call.output_value == "sentence_embedding"
-        return Prepared(_jobs(encodings, call.finish), lambda v: call.quantize(np.stack(v)) if whole else v, cut)
+        return Prepared(_jobs(encodings, call.finish), lambda v: call.quantize(np.array(v)) if whole else v, cut)
 
 
 class ScoreTask:
@@ -136,7 +136,7 @@ class ScoreTask:
 
     def prepare(self, items: Sequence[Any], *, truncate: bool = True, left: bool = False) -> Prepared:
         encodings, cut = self.texts.encode(items, truncate, left)
-        return Prepared(_jobs(encodings, self.encoder._logits), np.stack, cut)
+        return Prepared(_jobs(encodings, self.encoder._logits), np.array, cut)
 
 
 class SparseTask:
@@ -186,7 +186,7 @@ class DenseTask:
             vector = self.encoder.dense_of(windows, [first_output(result) for result in results])[:truncate_dim]
             return normalize(vector) if normalize_embeddings and truncate_dim is not None else vector  # else it is
 
-        return Prepared(_jobs(encodings, finish), np.stack, cut)
+        return Prepared(_jobs(encodings, finish), np.array, cut)
 
 
 class PipelineTask:

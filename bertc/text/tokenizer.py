@@ -154,6 +154,8 @@ class Tokenizer:
 
     def _encode_base(self, texts: list[Any], offsets: bool, is_pretokenized: bool) -> list[Encoding]:
         """Without special tokens; one text alone without the library's threads, which a process cannot fork with."""
+        if not texts:
+            return []
         options = {"is_pretokenized": is_pretokenized, "add_special_tokens": False}
         if len(texts) == 1:
             return [self.backend.encode(texts[0], **options)]
