@@ -49,7 +49,8 @@ asan: build/asan/.made $(VENV)/made-test
 
 tsan: build/tsan/.made $(VENV)/made-test
 	$(PY) tools/cbuild.py ctest --mode=tsan --only=thread
-	BERTC_SANITIZER=tsan PYTHONPATH=build/tsan LD_PRELOAD="$(call runtime,libtsan)" TSAN_OPTIONS=exitcode=66:suppressions=$(CURDIR)/tests/c/tsan.supp \
+	BERTC_SANITIZER=tsan PYTHONPATH=build/tsan LD_PRELOAD="$(call runtime,libtsan)" \
+	  TSAN_OPTIONS=exitcode=66:suppressions=$(CURDIR)/tests/c/tsan.supp \
 	  $(VENV)/bin/pytest -p no:cacheprovider tests/test_threads.py $(ARGS)
 
 fuzz: build/asan/.made $(VENV)/made-test

@@ -36,7 +36,7 @@ class Engine:
             max_queue_tokens=settings.max_queue_tokens,
             workers=settings.tokenization_workers,
         )
-        self.metrics = Metrics()
+        self.metrics = Metrics(self.scheduler)
         self.ready = False
         self.draining = False
 

@@ -73,8 +73,9 @@ class Exchange:
             return endpoint.errors(ServeError(errors.BACKEND, shown))
         response = await self.respond(value)
         if self.works:
-            self._add_headers(response)
-            metrics.after(functools.partial(self._count, time.perf_counter() - self.start))
+            seconds = time.perf_counter() - self.start
+            self._add_headers(response, seconds)
+            metrics.after(functools.partial(self._count, seconds))
         return response
 
     async def run(
@@ -147,15 +148,16 @@ class Exchange:
         length = self.request.headers.get("content-length", "")
         size = int(length) if length.isdecimal() else 0
         parts: list[bytes] = []
+        received = 0
         more = size <= limit
         while more:
             message = await self.request.receive()
             if message["type"] == "http.disconnect":
                 raise ClientDisconnect
             parts.append(message.get("body", b""))
-            size = sum(map(len, parts))
-            more = message.get("more_body", False) and size <= limit
-        if size > limit:
+            received += len(parts[-1])
+            more = message.get("more_body", False) and received <= limit
+        if max(size, received) > limit:
             raise ServeError(errors.TOO_LARGE, f"the body has more than {limit} bytes")
         return b"".join(parts)
 
@@ -171,7 +173,6 @@ class Exchange:
         metrics.duration.observe(seconds)
         for kind, work in zip(self.kinds, self.works):
             metrics.observe(kind, work)
-        metrics.count_batches(self.engine.scheduler)
         metrics.truncated.inc(self.truncated)
 
     def _watch(self, future: asyncio.Future[Any]) -> None:
@@ -189,14 +190,13 @@ class Exchange:
     def _method(self) -> str:
         return "single" if self.items == 1 else "batch"
 
-    def _add_headers(self, response: Response) -> None:
+    def _add_headers(self, response: Response, seconds: float) -> None:
         works = self.works
-        total = time.perf_counter() - self.start
         numbers = {
-            b"x-compute-time": total * 1000,
+            b"x-compute-time": seconds * 1000,
             b"x-compute-characters": self.characters,
             b"x-compute-tokens": self.tokens,
-            b"x-total-time": total * 1000,
+            b"x-total-time": seconds * 1000,
             b"x-tokenization-time": sum([work.queued - work.submitted for work in works]) * 1000,
             b"x-queue-time": sum([work.started - work.queued for work in works]) * 1000,
             b"x-inference-time": sum([work.stopped - work.started for work in works]) * 1000,

@@ -25,7 +25,8 @@ _SUFFIX = re.compile(rb"\b(te_\w+)_total\b")
 class Metrics:
     """The figures of one process; with several workers /metrics has the sums of all."""
 
-    def __init__(self) -> None:
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.scheduler = scheduler
         self.registry = CollectorRegistry()
         self.count = self._counter("te_request_count", "requests", "method")
         self.success = self._counter("te_request_success", "requests answered", "method")
@@ -53,15 +54,12 @@ class Metrics:
         later, self._later = self._later, []
         for count in later:
             count()
-
-    def count_batches(self, scheduler: Scheduler) -> None:
-        """Those that have run since the last time."""
-        latest = scheduler.latest
+        latest = self.scheduler.latest
         for _ in range(len(latest)):
             items, tokens = latest.popleft()
             self.batch_items.observe(items)
             self.batch_tokens.observe(tokens)
-            self.fill.observe(tokens / scheduler.max_batch_tokens)
+            self.fill.observe(tokens / self.scheduler.max_batch_tokens)
             self.tokens.inc(tokens)
 
     def observe(self, kind: str, request: Request) -> None:
@@ -78,12 +76,11 @@ class Metrics:
         group = self._kinds["embed" if kind in ("embed", "embed_all", "sparse") else "predict"]
         group.observe(len(request.jobs), request.stopped - request.submitted, seconds)
 
-    def text(self, scheduler: Scheduler) -> bytes:
+    def text(self) -> bytes:
         """What /metrics answers."""
         self._count_now()
-        self.count_batches(scheduler)
-        self.queue.set(scheduler.queued)
-        self.active.set(scheduler.active)
+        self.queue.set(self.scheduler.queued)
+        self.active.set(self.scheduler.active)
         registry = self.registry
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
             registry = CollectorRegistry()

@@ -17,7 +17,7 @@ from bertc.serve.errors import Closed, Overloaded
 MAX_BATCH_TOKENS = 1024  # more make a batch no faster, and those who come meanwhile wait longer
 MAX_REQUESTS = 512
 MAX_QUEUE_TOKENS = 1 << 20
-LATEST = 4096
+LATEST = 4096  # batches that are kept until somebody counts them
 BULK_TURN = 4  # every so many batches bulk work goes first, so that it never starves
 
 

@@ -30,7 +30,7 @@ def add_status(router: APIRouter, engine: Engine, page: bool = True) -> None:
 
     async def metrics() -> Response:
         """Figures for Prometheus"""
-        return Response(engine.metrics.text(engine.scheduler), media_type=CONTENT_TYPE)
+        return Response(engine.metrics.text(), media_type=CONTENT_TYPE)
 
     async def info(request: Request, name: str | None = None) -> Response:
         """What is served, and its limits"""

@@ -58,7 +58,7 @@ class Call:
         self.precision = precision or "float32"
         self.normalize = normalize_embeddings
         last = modules[-1] if modules else None
-        self.ends_normalized = isinstance(last, Normalize) and last.target == "sentence_embedding"
+        self.ends_normalized = isinstance(last, Normalize) and last.source == last.target == "sentence_embedding"
         self.truncate_dim = truncate_dim
         self.offsets = offsets
 
