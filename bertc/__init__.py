@@ -6,12 +6,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from bertc._core import Error, FormatError, InputError, UnsupportedError
-from bertc.model import Input, Model, load
+from bertc.loading import load
 from bertc.outputs import ModelOutput
 from bertc.runtime import get_num_threads, set_num_threads
-from bertc.state import from_state_dict, load_state_dict
 
 if TYPE_CHECKING:
+    from bertc.model import Input as Input
+    from bertc.model import Model as Model
+    from bertc.state import from_state_dict as from_state_dict
+    from bertc.state import load_state_dict as load_state_dict
     from bertc.text.cross_encoder import CrossEncoder as CrossEncoder
     from bertc.text.m3 import M3Encoder as M3Encoder
     from bertc.text.multi_vector import MultiVectorEncoder as MultiVectorEncoder
@@ -38,26 +41,31 @@ __all__ = [
     "set_num_threads",
 ]
 
-# What needs the extra `text` is imported when it is asked for: `import bertc` stays quick, and works without it.
-_TEXT = {
-    "CrossEncoder": "cross_encoder",
-    "M3Encoder": "m3",
-    "MultiVectorEncoder": "multi_vector",
-    "SentenceEncoder": "sentence",
-    "SparseEncoder": "sparse",
-    "TruncationWarning": "truncation",
-    "pipeline": "pipelines",
-    "quantize_embeddings": "quantize",
+# What needs NumPy or the extra `text` is imported when it is asked for: `import bertc` stays quick, works without the
+# extra, and load() imports NumPy while it checks the file.
+_LATER = {
+    "CrossEncoder": "text.cross_encoder",
+    "Input": "model",
+    "M3Encoder": "text.m3",
+    "Model": "model",
+    "MultiVectorEncoder": "text.multi_vector",
+    "SentenceEncoder": "text.sentence",
+    "SparseEncoder": "text.sparse",
+    "TruncationWarning": "text.truncation",
+    "from_state_dict": "state",
+    "load_state_dict": "state",
+    "pipeline": "text.pipelines",
+    "quantize_embeddings": "text.quantize",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _TEXT:
+    if name not in _LATER:
         raise AttributeError(f"module 'bertc' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"bertc.text.{_TEXT[name]}"), name)
+    value = getattr(importlib.import_module(f"bertc.{_LATER[name]}"), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_TEXT})
+    return sorted({*globals(), *_LATER})

@@ -12,9 +12,12 @@ static const int numpy_types[BT_STORED_DTYPE_COUNT] = {
     [BT_U64] = NPY_UINT64,
 };
 
-int bt_convert_init(void)
+/* Loads NumPy's C API, unless it is there: not with the module, as importing NumPy takes longer than loading models. */
+static int load_numpy(void)
 {
-    import_array1(-1);
+    if (!PyArray_API) {
+        import_array1(-1);
+    }
     return 0;
 }
 
@@ -149,6 +152,9 @@ int bt_convert_arguments(struct bt_arguments *arguments, PyObject *tuple)
 {
     if (!PyTuple_Check(tuple)) {
         PyErr_SetString(PyExc_TypeError, "run() takes a tuple");
+        return -1;
+    }
+    if (load_numpy() < 0) {
         return -1;
     }
     const Py_ssize_t count = PyTuple_GET_SIZE(tuple);
@@ -299,6 +305,9 @@ PyObject *bt_convert_sequence(const struct bertc_value *value, PyObject *result,
 
 int bt_convert_stored(struct bt_tensor *tensor, PyObject *object, bool bfloat16)
 {
+    if (load_numpy() < 0) {
+        return -1;
+    }
     PyArrayObject *array = (PyArrayObject *)object;
     const int dtype = PyArray_Check(object) ? find_dtype(array, BT_STORED_DTYPE_COUNT) : BT_STORED_DTYPE_COUNT;
     if (dtype == BT_STORED_DTYPE_COUNT || (bfloat16 && dtype != BT_U16) || PyArray_NDIM(array) > BT_MAX_RANK ||
@@ -323,6 +332,9 @@ int bt_convert_stored(struct bt_tensor *tensor, PyObject *object, bool bfloat16)
 
 PyObject *bt_convert_weight(const struct bt_tensor *tensor, PyObject *owner)
 {
+    if (load_numpy() < 0) {
+        return NULL;
+    }
     npy_intp dims[BT_MAX_RANK], strides[BT_MAX_RANK];
     for (int i = 0; i < tensor->rank; i++) {
         dims[i] = (npy_intp)tensor->dims[i];

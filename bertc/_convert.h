@@ -9,8 +9,6 @@
 
 /* Functions that return int or an object follow CPython: -1 or NULL with an exception set. */
 
-int bt_convert_init(void); /* loads NumPy's C API: call it first */
-
 /* A str of text that may come from a file, so that bytes other than UTF-8 become escapes. */
 PyObject *bt_convert_text(const char *text);
 

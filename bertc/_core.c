@@ -511,9 +511,6 @@ static PyObject *add_value_error(PyObject *module, const char *name, const char 
 
 static int module_exec(PyObject *module)
 {
-    if (bt_convert_init() < 0) {
-        return -1;
-    }
     struct module_state *state = PyModule_GetState(module);
     state->error = add_exception(module, "bertc.Error", "Base class of bertc's errors.", PyExc_Exception);
     if (!state->error) {

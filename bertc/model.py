@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from bertc import _core, arguments, hub, packed, runtime
+from bertc import _core, arguments, packed, runtime
 from bertc._core import InputError, UnsupportedError
 from bertc.outputs import ModelOutput
-from bertc.source import as_memory
 
 if TYPE_CHECKING:
     from bertc.memory import Memory
@@ -186,41 +184,6 @@ class Model:
             f"<bertc.Model {self._name!r}: {what}, forward({names}), "
             f"{len(weights)} weights, {_count(total)} parameters>"
         )
-
-
-def load(
-    source: Any,
-    threads: int | None = None,
-    *,
-    padding: Literal["mirror", "skip"] = "mirror",
-    revision: str | None = None,
-    token: str | bool | None = None,
-    local_files_only: bool = False,
-) -> Model:
-    """Loads a model file, a Hugging Face directory, or a model of the hub by its id.
-
-    A file is an archive of torch.jit.save or torch.export.save, or ONNX (whose external data is found by the path).
-    ``source`` is a path, a binary file object (read from its position), or bytes, memoryview, mmap and the like.
-    Read-only memory is used in place and kept alive; writable memory is copied. ``threads`` limits this model's calls;
-    None is the process's default (set_num_threads). PyTorch is not needed, and no code from the file is run.
-
-    ``padding="mirror"`` computes outputs at padded positions as the traced model does; ``"skip"`` writes zeros there
-    and computes nothing for them, which is faster for batches of different lengths. Padding is what the model's own
-    attention mask hides behind the end of a sequence. Results at real tokens, and pooled results, are the same bits
-    either way.
-
-    A text that is no path but may be an id of the hub, "sentence-transformers/all-MiniLM-L6-v2", is fetched through
-    huggingface_hub into its cache, or found there: ``revision``, ``token`` and ``local_files_only`` are its.
-    """
-    count, skip = runtime.check_options(threads, padding)
-    if isinstance(source, (str, os.PathLike)):
-        path = os.fspath(source)
-        name = os.path.basename(os.path.abspath(os.fsdecode(path)))
-        if hub.is_id(source):
-            path, name = hub.fetch(source, revision, token, local_files_only), source
-        return warned(Model(_core.load_file(path, count, skip), name))
-    memory, name = as_memory(source, "load")
-    return Model(_core.load_memory(memory if memory.readonly else bytes(memory), name, count, skip), name)
 
 
 def warned(model: Model) -> Model:

@@ -27,6 +27,37 @@ def test_load_and_run_import_no_torch(bert_path):
     assert not {"torch", "transformers", "scipy", "tokenizers", "safetensors"} & {m.partition(".")[0] for m in modules}
 
 
+def test_load_imports_numpy_while_it_reads():
+    code = """if True:
+        import sys, threading, bertc
+        assert "numpy" not in sys.modules
+        try:
+            bertc.load(b"no model")
+        except bertc.FormatError as error:
+            print(error)
+        assert "numpy" in sys.modules and threading.active_count() == 1
+    """
+    assert "<bytes>" in run(code)
+
+
+def test_weights_need_no_call_first(bert_path):
+    assert int(run("import sys, bertc\nprint(len(bertc.load(sys.argv[1]).state_dict()))", bert_path)) > 20
+    assert int(run("import sys, bertc\nprint(len(bertc.load_state_dict(sys.argv[1])))", bert_path)) > 20
+
+
+def test_without_numpy_the_error_says_so(bert_path):
+    code = """if True:
+        import sys
+        sys.modules["numpy"] = None
+        import bertc
+        try:
+            bertc.load(sys.argv[1])
+        except ImportError as error:
+            print(error)
+    """
+    assert "numpy" in run(code, bert_path)
+
+
 @pytest.mark.skipif("BERTC_SANITIZER" in os.environ, reason="a sanitizer's build is slow and large")
 def test_import_is_quick():
     # the processor's time: what else the machine does is not the import's

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from bertc import hub, state
 from bertc._core import InputError
-from bertc.model import Model, load
+from bertc.loading import load
+from bertc.model import Model
 from bertc.source import is_path
 from bertc.text.directory import Directory
 from bertc.text.tokenizer import Tokenizer
