@@ -46,7 +46,6 @@ struct bt_attention {
 struct bt_attention_room {
     float *scores; /* rows of pitch items */
     float *bias; /* pitch items */
-    float *q; /* a block's queries, scaled */
     float *k, *v; /* a head's, in panels; unused without */
 };
 

@@ -29,7 +29,9 @@ static void pack_head(struct worker *w)
     const struct bt_attention_matrix *k = &p->matrices[BT_ATTENTION_K], *v = &p->matrices[BT_ATTENTION_V];
     const bool same_keys = w->packed_keys == w->keys;
     if (!same_keys || w->packed_k != w->head.offset[BT_ATTENTION_K]) {
+        const int64_t size = bt_panel_size(panel->nr, p->width, w->keys);
         panel->pack(p->width, w->keys, row_at(w, BT_ATTENTION_K, 0), k->col, k->row, w->room.k);
+        p->kernels->muls_f32(w->room.k, (float)p->scale, w->room.k, (size_t)size);
     }
     if (!same_keys || w->packed_v != w->head.offset[BT_ATTENTION_V]) {
         panel->pack(w->keys, p->value_width, row_at(w, BT_ATTENTION_V, 0), v->row, v->col, w->room.v);
@@ -53,22 +55,20 @@ static void load_head(struct worker *w, int64_t number)
     }
 }
 
-/* scores = scale q k^T. With panels, also of the keys that fill up the last one. */
+/* scores = scale q k^T. With panels, whose keys are scaled, also of the keys that fill up the last one. */
 static void multiply_keys(const struct worker *w, int64_t first, int64_t count, int64_t keys)
 {
     const struct bt_attention *p = w->p;
     const struct bt_panel_gemm *panel = p->kernels->panel;
     const struct bt_attention_matrix *k = &p->matrices[BT_ATTENTION_K];
-    for (int64_t i = 0; i < count; i++) {
-        p->kernels->muls_f32(row_at(w, BT_ATTENTION_Q, first + i), (float)p->scale, w->room.q + i * p->width,
-                             (size_t)p->width);
-    }
+    const float *q = row_at(w, BT_ATTENTION_Q, first);
+    const int64_t ldq = p->matrices[BT_ATTENTION_Q].row;
     if (panel) {
         panel->run(&(struct bt_panel_args){.M = count,
                                            .N = (keys + panel->nr - 1) / panel->nr * panel->nr,
                                            .K = p->width,
-                                           .A = w->room.q,
-                                           .lda = p->width,
+                                           .A = q,
+                                           .lda = ldq,
                                            .B = w->room.k,
                                            .C = w->room.scores,
                                            .ldc = p->pitch});
@@ -77,8 +77,12 @@ static void multiply_keys(const struct worker *w, int64_t first, int64_t count, 
     bool trans;
     int64_t ldb;
     bt_matrix_b_layout(p->width, p->keys, k->col, k->row, &trans, &ldb);
-    bt_gemm_f32(trans, count, keys, p->width, w->room.q, p->width, row_at(w, BT_ATTENTION_K, 0), ldb, 0.0f,
-                w->room.scores, p->pitch);
+    bt_gemm_f32(trans, count, keys, p->width, q, ldq, row_at(w, BT_ATTENTION_K, 0), ldb, 0.0f, w->room.scores,
+                p->pitch);
+    for (int64_t i = 0; i < count; i++) {
+        float *scores = w->room.scores + i * p->pitch;
+        p->kernels->muls_f32(scores, (float)p->scale, scores, (size_t)keys);
+    }
 }
 
 /* out = scores v, panel by panel: those of v may have more keys than the scores. */

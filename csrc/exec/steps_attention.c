@@ -31,7 +31,7 @@ static int64_t round_up(int64_t value, int64_t unit)
     return (value + unit - 1) / unit * unit;
 }
 
-/* Whether the f32 products can read the operand where it lies: queries row by row, the others by panel->pack, or as
+/* Whether the f32 products can read the operand where it lies: queries row by row, the others by panel->pack, or all as
  * bt_gemm_f32 can. */
 static bool lies_well(const struct bt_attention *p, int operand, const struct bt_ref *ref)
 {
@@ -40,7 +40,7 @@ static bool lies_well(const struct bt_attention *p, int operand, const struct bt
     bool trans;
     int64_t ld;
     if (operand == Q) {
-        return cols <= 1 || col == 1;
+        return (cols <= 1 || col == 1) && (p->kernels->panel || row >= cols);
     }
     return p->kernels->panel || bt_matrix_b_layout(rows, cols, row, col, &trans, &ld);
 }
@@ -92,7 +92,7 @@ static void plan_room(struct bt_cuts *cuts, struct call *call)
     const struct bt_panel_gemm *panel = p->kernels->panel;
     call->k_panels = round_up(panel ? bt_panel_size(panel->nr, p->width, p->keys) : 0, 16);
     call->v_panels = round_up(panel ? bt_panel_size(panel->nr, p->keys, p->value_width) : 0, 16);
-    call->slot = call->k_panels + call->v_panels + (p->rows + 1) * p->pitch + round_up(p->rows * p->width, 16);
+    call->slot = call->k_panels + call->v_panels + (p->rows + 1) * p->pitch;
     call->room = bt_cut(cuts, call->slices * call->slot, sizeof *call->room);
 }
 
@@ -134,8 +134,8 @@ static void plan_any_room(struct bt_cuts *cuts, const struct call *call)
     const struct bt_attention *p = &call->attention;
     const int64_t tallest = p->kernels->panel ? p->kernels->panel->mr : GEMM_ROWS;
     const int64_t scores = BLOCK_SCORES > tallest * p->keys ? BLOCK_SCORES : tallest * p->keys;
-    const int64_t slot = call->k_panels + call->v_panels + scores + p->pitch +
-                         BT_ATTENTION_ROWS * (p->pitch - p->keys + 16 + p->width) + 16;
+    const int64_t slot =
+        call->k_panels + call->v_panels + scores + p->pitch + BT_ATTENTION_ROWS * (p->pitch - p->keys + 16) + 16;
     bt_cut(cuts, BT_MAX_SLICES, slot * (int64_t)sizeof *call->room);
 }
 
@@ -165,7 +165,6 @@ static void attend_slices(void *context, int64_t begin, int64_t end)
     room.v = room.k + call->k_panels;
     room.bias = room.v + call->v_panels;
     room.scores = room.bias + p->pitch;
-    room.q = room.scores + p->rows * p->pitch;
     bt_attention_f32(p, first, last, &room);
 }
 

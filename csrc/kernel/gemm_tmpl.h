@@ -10,7 +10,7 @@
 
 enum {
     NR = PANEL_VECTORS * VF_LANES,
-    DEPTH = 384, /* of K at a time, each with a sum of its own: the rounding errors of long sums stay small */
+    DEPTH = 768, /* of K at a time, each with a sum of its own: the rounding errors of long sums stay small */
     ROWS = 18 * TILE_ROWS,      /* of A at a time, */
     ROWS_SIZE = 3 * (64 << 10), /* and at most so many floats: they stay in the L2 cache */
     TURN = 2,  /* values of K that a turn of the innermost loop has */

@@ -17,7 +17,8 @@ typedef void bt_layer_norm_f32_fn(const float *x, const float *w, const float *b
 /* One row: y = softmax(x * scale + bias); bias may be NULL. A row of -inf gives NaN, as ATen's softmax does. */
 typedef void bt_softmax_f32_fn(const float *x, const float *bias, float scale, float *y, size_t n);
 /* The softmax before its division, of rows that begin `pitch` items apart, in place: x = exp(x + bias - the row's
- * maximum of x + bias); sums[i] is the sum of row i. Appending items whose exp is 0 changes neither. */
+ * maximum of x + bias), or 0 below 2^-100: products with less are soon denormal, which is slow. sums[i] is the sum of
+ * row i. Appending items whose exp is 0 changes neither. */
 typedef void bt_exp_sums_f32_fn(float *x, size_t pitch, size_t rows, const float *bias, double *sums, size_t n);
 /* y = sum of `count` rows (embeddings): y[j] = rows[0][j] + rows[1][j] + ..., added in order. */
 typedef void bt_sum_rows_f32_fn(const float *const *rows, size_t count, float *y, size_t n);

@@ -1,6 +1,7 @@
 /* math_tmpl.h: exp, erf, tanh and the activations built from them, on one vector
  * Included by rows_tmpl.h after a header of kernel/simd/. The coefficients are our own minimax fits (Lawson's
  * iteration in double precision); kernelcheck measures what they lead to. */
+#include "kernel/gelu_table.h"
 #include "kernel/simd/simd.h"
 
 /* sum of c[i] x^i */
@@ -48,15 +49,15 @@ BT_INLINE vf math_exp_reduced(vf r)
 
 #define MATH_WHOLE 12582912.0f /* 1.5 * 2^23: what is added to it becomes an integer */
 
-/* exp of a softmax's exponent, x <= 0 or NaN, to 2 + |x| / 20 ULP; 0 where it would be below 2^-125, whatever the steps
- * before make of such an x. */
-BT_INLINE vf math_exp_weight(vf x)
+/* exp of a softmax's exponent, x <= 0 or NaN, to 2 + |x| / 20 ULP; 0 where it would be below about 2^least, whatever the
+ * steps before make of such an x. */
+BT_INLINE vf math_exp_weight(vf x, float least)
 {
     vf whole = vf_set1(MATH_WHOLE);
     vf n = vf_sub(vf_fma(x, vf_set1(1.44269504f), whole), whole);
     vf r = vf_fnma(n, vf_set1(0.693147182f), x);
     vf e = MATH_POLYNOMIAL(r, 1.0f, 1.0f, 0.499992311f, 0.166671157f, 0.0418903306f, 0.00831250101f);
-    return vf_select(vf_less(n, vf_set1(-124.5f)), vf_set1(0.0f), vf_scale2(e, n));
+    return vf_scale2_above(e, n, least);
 }
 
 /* The normal distribution's upper tail, erfc(a / sqrt 2) / 2, for 0 <= a <= MATH_TAIL_END: beyond, it would be below
@@ -78,12 +79,36 @@ BT_INLINE vf math_normal_tail(vf a)
 }
 
 /* max(x, 0) - |x| tail(|x|); the first is written so that -inf gives NaN, as 0 times it would. */
-BT_INLINE vf math_gelu_erf(vf x)
+BT_INLINE vf math_gelu_erf_wide(vf x)
 {
     vf size = vf_abs(x), half = vf_set1(0.5f);
     vf near = vf_min(vf_set1(MATH_TAIL_END), size);
     return vf_fnma(near, math_normal_tail(near), vf_fma(half, size, vf_mul(half, x)));
 }
+
+#ifdef VF_TABLE
+/* The tail by table is half the work: an addition of 1.5 * 2^23 leaves the entry's number in the lowest bits. It ends
+ * where larger x are their own result; a vector with a smaller -x takes the other way too. */
+BT_INLINE vf math_gelu_erf(vf x)
+{
+    const vf whole = vf_set1(MATH_WHOLE), near = vf_min(vf_set1(GELU_TABLE_END), vf_abs(x));
+    const vf number = vf_fma(near, vf_set1(1.0f / GELU_PIECE), whole);
+    const vf d = vf_fnma(vf_sub(number, whole), vf_set1(GELU_PIECE), near);
+    vf tail = vf_table(gelu_table[GELU_POWERS - 1], number);
+    BT_UNROLL
+    for (int i = GELU_POWERS - 2; i >= 0; i--) {
+        tail = vf_fma(tail, d, vf_table(gelu_table[i], number));
+    }
+    const vf y = vf_fnma(near, tail, vf_max(vf_set1(0.0f), x));
+    const vm far = vf_less(x, vf_set1(-GELU_TABLE_END));
+    return __builtin_expect(vf_any(far), 0) ? vf_select(far, math_gelu_erf_wide(x), y) : y;
+}
+#else
+BT_INLINE vf math_gelu_erf(vf x)
+{
+    return math_gelu_erf_wide(x);
+}
+#endif
 
 BT_INLINE vf math_erf(vf x)
 {

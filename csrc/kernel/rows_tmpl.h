@@ -220,39 +220,31 @@ void BT_VERSION(layer_norm_f32)(const float *x, const float *w, const float *b, 
     }
 }
 
-/* The lanes beyond n are -inf. */
-BT_INLINE vf exponents(const float *x, const float *bias, size_t n)
+/* x = x + bias, where there is one; returns the largest, without NaN. */
+BT_INLINE float max_exponent(float *x, const float *bias, size_t n)
 {
-    const vf v = load_part(x, n, -INFINITY);
-    return bias ? vf_add(v, load_part(bias, n, 0.0f)) : v;
+    if (!bias) {
+        return vf_max_lanes(fold_row(vf_max, x, n, -INFINITY));
+    }
+    vf max = vf_set1(-INFINITY);
+    for (size_t i = 0; i < n; i += VF_LANES) {
+        const vf v = vf_add(load_part(x + i, n - i, -INFINITY), load_part(bias + i, n - i, 0.0f));
+        max = vf_max(max, v);
+        store_part(x + i, v, n - i);
+    }
+    return vf_max_lanes(max);
 }
 
-BT_INLINE vf weigh(float *x, const float *bias, vf max, size_t n)
+BT_INLINE vf weigh(float *x, vf max, float least, size_t n)
 {
-    const vf e = math_exp_weight(vf_sub(exponents(x, bias, n), max));
+    const vf e = math_exp_weight(vf_sub(load_part(x, n, -INFINITY), max), least);
     store_part(x, e, n);
     return e;
 }
 
-BT_INLINE float max_exponent(const float *x, const float *bias, size_t n)
-{
-    vf chains[ACCUMULATORS] = {vf_set1(-INFINITY), vf_set1(-INFINITY), vf_set1(-INFINITY), vf_set1(-INFINITY)};
-    size_t i = 0;
-    for (; i + STRIDE <= n; i += STRIDE) {
-        BT_UNROLL
-        for (size_t j = 0; j < ACCUMULATORS; j++) {
-            const size_t at = i + j * VF_LANES;
-            chains[j] = vf_max(chains[j], exponents(x + at, bias ? bias + at : NULL, VF_LANES));
-        }
-    }
-    for (; i < n; i += VF_LANES) {
-        chains[0] = vf_max(chains[0], exponents(x + i, bias ? bias + i : NULL, n - i));
-    }
-    return vf_max_lanes(vf_max(vf_max(chains[0], chains[1]), vf_max(chains[2], chains[3])));
-}
-
-/* See the reference about rounding. Whole vectors have a loop of their own: it takes most of the time. */
-BT_INLINE double exp_sum(float *x, const float *bias, float row_max, size_t n)
+/* x = exp(x - max), 0 below 2^least; returns the sum. See the reference about rounding. Whole vectors have a loop of
+ * their own: it takes most of the time. */
+BT_INLINE double exp_sum(float *x, float row_max, float least, size_t n)
 {
     const vf max = vf_set1(row_max);
     const size_t whole = n / VF_LANES * VF_LANES;
@@ -261,10 +253,10 @@ BT_INLINE double exp_sum(float *x, const float *bias, float row_max, size_t n)
         const size_t end = begin + BLOCK < whole ? begin + BLOCK : whole;
         vf sum = vf_set1(0.0f);
         for (size_t i = begin; i < end; i += VF_LANES) {
-            sum = vf_add(sum, weigh(x + i, bias ? bias + i : NULL, max, VF_LANES));
+            sum = vf_add(sum, weigh(x + i, max, least, VF_LANES));
         }
         if (end < n && end < begin + BLOCK) {
-            sum = vf_add(sum, weigh(x + end, bias ? bias + end : NULL, max, n - end));
+            sum = vf_add(sum, weigh(x + end, max, least, n - end));
         }
         total += vf_sum_lanes(sum);
     }
@@ -272,7 +264,7 @@ BT_INLINE double exp_sum(float *x, const float *bias, float row_max, size_t n)
 }
 
 /* The maxima of a few rows come first: the wait for one hides behind the others. */
-BT_INLINE void exp_sums(float *x, size_t pitch, size_t rows, const float *bias, double *sums, size_t n)
+void BT_VERSION(exp_sums_f32)(float *x, size_t pitch, size_t rows, const float *bias, double *sums, size_t n)
 {
     enum { FEW = 16 };
     for (size_t begin = 0; begin < rows; begin += FEW) {
@@ -282,24 +274,14 @@ BT_INLINE void exp_sums(float *x, size_t pitch, size_t rows, const float *bias, 
             max[i - begin] = max_exponent(x + i * pitch, bias, n);
         }
         for (size_t i = begin; i < end; i++) {
-            sums[i] = exp_sum(x + i * pitch, bias, max[i - begin], n);
+            sums[i] = exp_sum(x + i * pitch, max[i - begin], -100.0f, n);
         }
-    }
-}
-
-void BT_VERSION(exp_sums_f32)(float *x, size_t pitch, size_t rows, const float *bias, double *sums, size_t n)
-{
-    if (bias) {
-        exp_sums(x, pitch, rows, bias, sums, n);
-    } else {
-        exp_sums(x, pitch, rows, NULL, sums, n);
     }
 }
 
 void BT_VERSION(softmax_f32)(const float *x, const float *bias, float scale, float *y, size_t n)
 {
     zip_scalar(vf_mul, x, scale, y, n);
-    double total;
-    BT_VERSION(exp_sums_f32)(y, n, 1, bias, &total, n);
-    zip_scalar(vf_mul, y, (float)(1.0 / total), y, n);
+    const float max = max_exponent(y, bias, n);
+    zip_scalar(vf_mul, y, (float)(1.0 / exp_sum(y, max, -124.5f, n)), y, n);
 }

@@ -121,6 +121,11 @@ BT_INLINE vf vf_select(vm m, vf a, vf b)
     return _mm256_blendv_ps(b, a, m);
 }
 
+BT_INLINE vf vf_scale2_above(vf a, vf n, float least)
+{
+    return vf_select(vf_less(n, vf_set1(least)), vf_set1(0.0f), vf_scale2(a, n));
+}
+
 BT_INLINE vf vf_zip_low(vf a, vf b)
 {
     return _mm256_permute2f128_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b), 0x20);

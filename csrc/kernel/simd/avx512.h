@@ -106,6 +106,12 @@ BT_INLINE vf vf_scale2(vf a, vf n)
     return _mm512_scalef_ps(a, n);
 }
 
+/* The comparison's mask is part of the scaling. */
+BT_INLINE vf vf_scale2_above(vf a, vf n, float least)
+{
+    return _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(n, vf_set1(least), _CMP_NLT_UQ), a, n);
+}
+
 BT_INLINE vm vf_less(vf a, vf b)
 {
     return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ);
@@ -114,6 +120,17 @@ BT_INLINE vm vf_less(vf a, vf b)
 BT_INLINE vf vf_select(vm m, vf a, vf b)
 {
     return _mm512_mask_blend_ps(m, b, a);
+}
+
+BT_INLINE int vf_any(vm m)
+{
+    return m != 0;
+}
+
+#define VF_TABLE 32
+BT_INLINE vf vf_table(const float *table, vf number)
+{
+    return _mm512_permutex2var_ps(vf_load(table), _mm512_castps_si512(number), vf_load(table + 16));
 }
 
 BT_INLINE vf vf_zip_low(vf a, vf b)

@@ -122,6 +122,11 @@ BT_INLINE vf vf_select(vm m, vf a, vf b)
     return vbslq_f32(m, a, b);
 }
 
+BT_INLINE vf vf_scale2_above(vf a, vf n, float least)
+{
+    return vf_select(vf_less(n, vf_set1(least)), vf_set1(0.0f), vf_scale2(a, n));
+}
+
 BT_INLINE vf vf_zip_low(vf a, vf b)
 {
     return vzip1q_f32(a, b);

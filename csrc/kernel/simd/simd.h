@@ -10,9 +10,13 @@
  *   vf_copysign(size, sign)
  *   vf_round(a)                    to the nearest integer
  *   vf_scale2(a, n) = a * 2^n      integral -125 <= n <= 128, 0.5 <= |a| < 2 or a = NaN
+ *   vf_scale2_above(a, n, least)   the same, but 0 where n < least, and n = NaN gives NaN
  *   vf_less(a, b)  vf_select(m, a, b) = m ? a : b
  *   vf_zip_low(a, b) = a0 b0 a1 b1 ...  vf_zip_high(a, b): the same of the upper halves
- *   vf_sum_lanes(a)  vf_max_lanes(a)   to one float, in a fixed order */
+ *   vf_sum_lanes(a)  vf_max_lanes(a)   to one float, in a fixed order
+ * avx512.h alone, where it says so by VF_TABLE:
+ *   vf_table(table, number)        the entry of VF_TABLE floats that the lowest bits of `number` say
+ *   vf_any(m) */
 #ifndef BT_KERNEL_SIMD_SIMD_H
 #define BT_KERNEL_SIMD_SIMD_H
 
