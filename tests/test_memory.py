@@ -22,7 +22,7 @@ LINUX = pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="need
 
 # Prints how many bytes the process has grown by, at most and at last, from before the load to after two calls.
 GROWTH = """
-import os, sys, bertc
+import sys, numpy, bertc  # load() would import NumPy
 def memory(name):
     return next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith(name))
 before = memory("VmRSS")
