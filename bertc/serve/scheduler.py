@@ -81,7 +81,6 @@ class Request:
         self.left -= 1
         if not self.left:
             self.stopped = time.perf_counter()
-            self.settle(self.results)
 
     def settle(self, value: Any) -> None:
         """Ends the future with a list or an exception, unless it was cancelled or has failed before."""
@@ -235,14 +234,18 @@ class Scheduler:
         return idle
 
     def _run_batches(self) -> None:
-        """Until nothing waits."""
+        """Until nothing waits. Who waits for a result is told last: two threads are slow to go on at once."""
+        ended: list[Request] = []
         while True:
             with self._changed:
                 batch = self._take()
                 if not batch:
                     self._running = False
-                    return
-            self._run(batch)
+            for request in ended:
+                request.settle(request.results)
+            if not batch:
+                return
+            ended = self._run(batch)
 
     # ---- batches ----
 
@@ -279,7 +282,8 @@ class Scheduler:
         self._waiting -= tokens
         return batch
 
-    def _run(self, batch: list[tuple[Request, int]]) -> None:
+    def _run(self, batch: list[tuple[Request, int]]) -> list[Request]:
+        """The requests that have all their results; those that failed are settled."""
         jobs = [request.jobs[index] for request, index in batch]
         tokens = sum(job.tokens for job in jobs)
         self.batches += 1
@@ -288,18 +292,22 @@ class Scheduler:
             if index == 0:
                 request.started = start
         done = 0
+        ended: list[Request] = []
         try:
             results = batch[0][0].runner.run_each([encoding for job in jobs for encoding in job.encodings])
             for (request, index), job in zip(batch, jobs):
                 request.set_result(index, job.finish(job.encodings, [next(results) for _ in job.encodings]))
                 done += 1
+                if not request.left:
+                    ended.append(request)
         except BaseException as error:
             if len(batch) == 1:
                 batch[0][0].settle(error)
             else:  # only who caused it gets the error
                 for item in batch[done:]:
-                    self._run([item])
-            return
+                    ended += self._run([item])
+            return ended
         self.latest.append((len(batch), tokens))
         self.tokens += tokens
         self.seconds += time.perf_counter() - start
+        return ended

@@ -21,14 +21,14 @@ from bertc.text.pooling import Pooling
 Module = Callable[[dict[str, Any]], None]
 FEATURES = ("sentence_embedding", "token_embeddings")
 SCORES = "scores"  # what a cross-encoder's last module may make
-EPSILON = 1e-12  # torch.nn.functional.normalize's
+EPSILON = np.float32(1e-12)  # torch.nn.functional.normalize's
 _ERF = np.frompyfunc(math.erf, 1, 1)
 
 
 def normalize(vectors: np.ndarray) -> np.ndarray:
     """Each vector [..., d] scaled to length one; zero stays zero."""
-    length = np.sqrt(np.square(vectors).sum(-1, keepdims=True))
-    return vectors / np.maximum(length, np.float32(EPSILON))
+    length = np.sqrt(np.add.reduce(np.square(vectors), -1, keepdims=True))
+    return vectors / np.maximum(length, EPSILON)
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:

@@ -20,8 +20,12 @@ _SWITCHES = {
 }
 
 
+def _sum(tokens: np.ndarray, start: int) -> np.ndarray:
+    return np.add.reduce(tokens[start:] if start else tokens)
+
+
 def _cls(tokens: np.ndarray, start: int) -> np.ndarray:
-    return tokens[start if start < len(tokens) else 0]
+    return tokens[start if start < len(tokens) else 0].copy()
 
 
 def _max(tokens: np.ndarray, start: int) -> np.ndarray:
@@ -29,11 +33,11 @@ def _max(tokens: np.ndarray, start: int) -> np.ndarray:
 
 
 def _mean(tokens: np.ndarray, start: int) -> np.ndarray:
-    return tokens[start:].sum(0) / np.float32(max(len(tokens) - start, 1))
+    return _sum(tokens, start) / np.float32(max(len(tokens) - start, 1))
 
 
 def _mean_sqrt_len(tokens: np.ndarray, start: int) -> np.ndarray:
-    return tokens[start:].sum(0) / np.sqrt(np.float32(max(len(tokens) - start, 1)))
+    return _sum(tokens, start) / np.sqrt(np.float32(max(len(tokens) - start, 1)))
 
 
 def _weighted_mean(tokens: np.ndarray, start: int) -> np.ndarray:
@@ -42,10 +46,10 @@ def _weighted_mean(tokens: np.ndarray, start: int) -> np.ndarray:
 
 
 def _last(tokens: np.ndarray, start: int) -> np.ndarray:
-    return tokens[-1] if start < len(tokens) else np.zeros_like(tokens[0])
+    return tokens[-1].copy() if start < len(tokens) else np.zeros_like(tokens[0])
 
 
-# Each takes the vectors [s, d] and where to begin: behind the prompt when that is left out.
+# Each takes the vectors [s, d] and where to begin: behind the prompt when that is left out. The result is its own memory.
 MODES: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
     "cls": _cls,
     "max": _max,
@@ -81,7 +85,7 @@ class Pooling:
         tokens = features["token_embeddings"]
         start = 0 if self.include_prompt else features.get("prompt_length", 0)
         parts = [MODES[mode](tokens, start) for mode in self.modes]
-        features["sentence_embedding"] = parts[0].copy() if len(parts) == 1 else np.concatenate(parts)
+        features["sentence_embedding"] = parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def of_spans(self) -> Pooling:
         """For tokens from the middle of a text, which stand for themselves: the mean, where this takes a single one."""
