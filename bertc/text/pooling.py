@@ -49,7 +49,7 @@ def _last(tokens: np.ndarray, start: int) -> np.ndarray:
     return tokens[-1].copy() if start < len(tokens) else np.zeros_like(tokens[0])
 
 
-# Each takes the vectors [s, d] and where to begin: behind the prompt when that is left out. The result is its own memory.
+# Each takes the vectors [s, d] and where to begin: behind the prompt when that is left out. Results are new arrays.
 MODES: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
     "cls": _cls,
     "max": _max,

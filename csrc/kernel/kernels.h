@@ -20,8 +20,6 @@ typedef void bt_softmax_f32_fn(const float *x, const float *bias, float scale, f
  * maximum of x + bias), or 0 below 2^-100: products with less are soon denormal, which is slow. sums[i] is the sum of
  * row i. Appending items whose exp is 0 changes neither. */
 typedef void bt_exp_sums_f32_fn(float *x, size_t pitch, size_t rows, const float *bias, double *sums, size_t n);
-/* y = sum of `count` rows (embeddings): y[j] = rows[0][j] + rows[1][j] + ..., added in order. */
-typedef void bt_sum_rows_f32_fn(const float *const *rows, size_t count, float *y, size_t n);
 typedef float bt_reduce_f32_fn(const float *x, size_t n); /* sum, max; of n >= 1 values */
 
 enum bt_isa { BT_ISA_REF, BT_ISA_AVX2, BT_ISA_AVX512, BT_ISA_NEON, BT_ISA_COUNT };

@@ -136,17 +136,6 @@ float BT_VERSION(max_f32)(const float *x, size_t n)
     return max;
 }
 
-void BT_VERSION(sum_rows_f32)(const float *const *rows, size_t count, float *y, size_t n)
-{
-    for (size_t i = 0; i < n; i += VF_LANES) {
-        vf total = vf_set1(0.0f);
-        for (size_t row = 0; row < count; row++) {
-            total = vf_add(total, load_part(rows[row] + i, n - i, 0.0f));
-        }
-        store_part(y + i, total, n - i);
-    }
-}
-
 /* Sums of (x - shift) and of its square. */
 struct moments {
     double first;

@@ -20,7 +20,6 @@ enum type {
     TYPE_layer_norm_f32,
     TYPE_softmax_f32,
     TYPE_exp_sums_f32,
-    TYPE_sum_rows_f32,
     TYPE_reduce_f32
 };
 
@@ -65,7 +64,6 @@ static void run(enum type type, any_fn *fn, const struct call *c)
     case TYPE_layer_norm_f32: ((bt_layer_norm_f32_fn *)fn)(c->in[0], c->in[1], c->in[2], c->scalar, c->y, c->n); break;
     case TYPE_softmax_f32: ((bt_softmax_f32_fn *)fn)(c->in[0], c->in[1], c->scalar, c->y, c->n); break;
     case TYPE_exp_sums_f32: run_exp_sums((bt_exp_sums_f32_fn *)fn, c); break;
-    case TYPE_sum_rows_f32: ((bt_sum_rows_f32_fn *)fn)(c->in, INPUTS, c->y, c->n); break;
     case TYPE_reduce_f32: c->y[0] = ((bt_reduce_f32_fn *)fn)(c->in[0], c->n); break;
     }
 }

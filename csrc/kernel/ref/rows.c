@@ -79,14 +79,3 @@ void bt_softmax_f32_ref(const float *x, const float *bias, float scale, float *y
         y[i] = (float)(exp((double)y[i]) / total);
     }
 }
-
-void bt_sum_rows_f32_ref(const float *const *rows, size_t count, float *y, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        float total = 0.0f;
-        for (size_t row = 0; row < count; row++) {
-            total += rows[row][i];
-        }
-        y[i] = total;
-    }
-}
