@@ -49,8 +49,8 @@ BT_INLINE vf math_exp_reduced(vf r)
 
 #define MATH_WHOLE 12582912.0f /* 1.5 * 2^23: what is added to it becomes an integer */
 
-/* exp of a softmax's exponent, x <= 0 or NaN, to 2 + |x| / 20 ULP; 0 where it would be below about 2^least, whatever the
- * steps before make of such an x. */
+/* exp of a softmax's exponent, x <= 0 or NaN, to 2 + |x| / 20 ULP; 0 where it would be below about 2^least, whatever
+ * the steps before make of such an x. */
 BT_INLINE vf math_exp_weight(vf x, float least)
 {
     vf whole = vf_set1(MATH_WHOLE);
