@@ -64,11 +64,13 @@ def _numpy_meanwhile() -> Iterator[None]:
         yield
         return
     thread = threading.Thread(target=_import_model, name="bertc-import", daemon=True)
-    thread.start()
+    with contextlib.suppress(RuntimeError):  # no more threads: then one after the other
+        thread.start()
     try:
         yield
     finally:
-        thread.join()
+        if thread.ident is not None:
+            thread.join()
 
 
 def _import_model() -> None:

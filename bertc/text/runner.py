@@ -55,6 +55,8 @@ class Runner:
         self.model = model
         self.columns = _columns(model, inputs or {}, config or {})
         self.call_tokens = call_tokens
+        # transformers' models take types that are not given for zeros, but XLNet: for none
+        self._takes_zero_types = bool(model.architecture) and (config or {}).get("model_type") != "xlnet"
 
     def run(self, encodings: Sequence[Encoding], **options: Any) -> list[Any]:
         """One result an encoding, as Model.run_packed gives it; ``options`` are further arguments of the model."""
@@ -64,8 +66,15 @@ class Runner:
         """The results of run() one after the other: no more are held than one call of the model gives."""
         for start, stop in _split([len(encoding) for encoding in encodings], self.call_tokens):
             part = encodings[start:stop]
-            columns = {name: [_COLUMNS[role](encoding) for encoding in part] for name, role in self.columns.items()}
+            columns = {
+                name: [_COLUMNS[role](encoding) for encoding in part]
+                for name, role in self.columns.items()
+                if role != "token_type_ids" or self._needs_types(part)
+            }
             yield from self.model.run_packed(**columns, **(options or {}))
+
+    def _needs_types(self, encodings: Sequence[Encoding]) -> bool:
+        return not self._takes_zero_types or any(any(encoding.type_ids) for encoding in encodings)
 
     def stream(
         self,

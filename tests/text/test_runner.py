@@ -136,6 +136,29 @@ def test_config_without_segments(runner):
     assert "token_type_ids" not in Runner(runner.model, config={**config, "type_vocab_size": 1}).columns
 
 
+@pytest.mark.parametrize("name", ["bert", "xlnet"])
+def test_types_of_zeros_change_nothing(tokenizer, name):
+    """transformers takes zeros when types are not given; XLNet takes none, which is something else."""
+    folder = DATA / "directories" / name
+    model = bertc.load(folder)
+    given = []
+
+    class Watched:
+        architecture, _core = model.architecture, model._core
+
+        def run_packed(self, **columns):
+            given.append("token_type_ids" in columns)
+            return model.run_packed(**columns)
+
+    runner = Runner(Watched(), config=json.loads((folder / "config.json").read_text()))
+    for texts in (["jim"], ["jim", ("who", "x")]):
+        encodings = tokenizer.encode_batch(texts)
+        for encoding, result in zip(encodings, runner.run(encodings)):
+            alone = model([encoding.ids], token_type_ids=[encoding.type_ids])
+            assert same(tuple(x[0] for x in alone.values()), tuple(result.values()))
+    assert given == [name == "xlnet", True]
+
+
 def test_overflow(tokenizer):
     texts = ["abc", "abcdefghij", "x", "klmnopqrstuv"]
     encodings = tokenizer.encode_batch(texts, max_length=7)
