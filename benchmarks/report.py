@@ -11,9 +11,8 @@ INTRODUCTION = """# Results of `make bench`
 
 Best of several calls in milliseconds, and in brackets the share of the limit: the arithmetic without padding at the
 peak of the processor's fused multiply-adds, the best that was measured between the engines' visits at that shape.
-`ragged` is 64 sequences of 4 to 128 tokens: an
-engine that computes its padding shows it there. RSS is the process's peak; difference is the largest from torch_eager
-in any output. The medians are in the JSON files.
+`ragged` is 64 sequences of 4 to 128 tokens: an engine that computes its padding shows it there. RSS is the process's
+peak; difference is the largest from torch_eager in any output. The medians are in the JSON files.
 
 ![share of the limit](plot.png)
 """

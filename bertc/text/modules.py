@@ -27,7 +27,7 @@ _ERF = np.frompyfunc(math.erf, 1, 1)
 
 def normalize(vectors: np.ndarray) -> np.ndarray:
     """Each vector [..., d] scaled to length one; zero stays zero."""
-    length = np.sqrt(np.add.reduce(np.square(vectors), -1, keepdims=True))
+    length = np.sqrt(np.square(vectors).sum(-1, keepdims=True))
     return vectors / np.maximum(length, EPSILON)
 
 

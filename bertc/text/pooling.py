@@ -20,10 +20,6 @@ _SWITCHES = {
 }
 
 
-def _sum(tokens: np.ndarray, start: int) -> np.ndarray:
-    return np.add.reduce(tokens[start:] if start else tokens)
-
-
 def _cls(tokens: np.ndarray, start: int) -> np.ndarray:
     return tokens[start if start < len(tokens) else 0].copy()
 
@@ -33,11 +29,11 @@ def _max(tokens: np.ndarray, start: int) -> np.ndarray:
 
 
 def _mean(tokens: np.ndarray, start: int) -> np.ndarray:
-    return _sum(tokens, start) / np.float32(max(len(tokens) - start, 1))
+    return tokens[start:].sum(0) / np.float32(max(len(tokens) - start, 1))
 
 
 def _mean_sqrt_len(tokens: np.ndarray, start: int) -> np.ndarray:
-    return _sum(tokens, start) / np.sqrt(np.float32(max(len(tokens) - start, 1)))
+    return tokens[start:].sum(0) / np.sqrt(np.float32(max(len(tokens) - start, 1)))
 
 
 def _weighted_mean(tokens: np.ndarray, start: int) -> np.ndarray:
